@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A benchCase is one way to hand messages to a server. A new case is a new row
+// in cases: its exchanges say everything that the load generator does.
+type benchCase struct {
+	key, name string
+	goal      float64 // × floor, what we mean to reach
+	needs     string  // the EHLO keyword without which it makes no sense
+	reconnect bool    // a new connection for every message
+	before    []exchange
+	message   []exchange // repeated; one message each time
+	after     []exchange // puts the session back where QUIT is in order
+}
+
+var (
+	ehlo = []byte("EHLO client.example\r\n")
+	quit = []exchange{{[]byte("QUIT\r\n"), []int{221}}}
+)
+
+// cases lists what is measured. The letters have gaps for the cases that need
+// TLS or belong to the client.
+func cases() []benchCase {
+	var (
+		mail = []byte("MAIL FROM:<sender@client.example>\r\n")
+		rcpt = []byte("RCPT TO:<recipient@bench.example>\r\n")
+		data = []byte("DATA\r\n")
+
+		envelope = join(mail, rcpt, data)
+		begun    = []int{250, 250, 354}
+		many     = join(mail, rcpts(100), data)
+		begun100 = append(slices.Repeat([]int{250}, 101), 354)
+
+		text    = body(4 << 10)
+		dotted  = join(text, []byte(".\r\n")) // no line of text begins with a dot
+		long    = join(body(1<<20), []byte(".\r\n"))
+		ok      = []int{250}
+		chunked = join(mail, rcpt, fmt.Appendf(nil, "BDAT %d LAST\r\n", len(text)), text)
+	)
+	return []benchCase{
+		{key: "a", name: "lockstep", goal: 1.5,
+			message: []exchange{{mail, ok}, {rcpt, ok}, {data, []int{354}}, {dotted, ok}}},
+		{key: "b", name: "pipelined", goal: 2.3,
+			message: []exchange{{envelope, begun}, {dotted, ok}}},
+		{key: "b2", name: "next envelope behind the body", goal: 3.6,
+			before:  []exchange{{envelope, begun}},
+			message: []exchange{{join(dotted, envelope), []int{250, 250, 250, 354}}},
+			after:   []exchange{{dotted, ok}}},
+		{key: "b3", name: "BDAT in one write", goal: 2.0, needs: "CHUNKING",
+			message: []exchange{{chunked, []int{250, 250, 250}}}},
+		{key: "c", name: "1 MB DATA", goal: 3,
+			message: []exchange{{envelope, begun}, {long, ok}}},
+		{key: "d", name: "100 recipients", goal: 3.6,
+			message: []exchange{{many, begun100}, {dotted, ok}}},
+		{key: "e", name: "a connection per message", goal: 1.3, reconnect: true,
+			message: []exchange{{envelope, begun}, {dotted, ok}}},
+	}
+}
+
+// join makes one slice, and so one write, of its parts.
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func rcpts(n int) []byte {
+	var b []byte
+	for i := range n {
+		b = fmt.Appendf(b, "RCPT TO:<recipient%03d@bench.example>\r\n", i)
+	}
+	return b
+}
+
+// body is a message of about size octets: a short header, then lines of 75
+// octets of text, their words and full stops at varying places.
+func body(size int) []byte {
+	const width = 75
+	const text = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs, " +
+		"and let nobody say that an old postman cannot sort letters by hand before noon; "
+	b := []byte("From: <sender@client.example>\r\nTo: <recipient@bench.example>\r\nSubject: bench\r\n\r\n")
+	prose := strings.Repeat(text, 2)
+	for i := 0; len(b) < size; i = (i + width) % len(text) {
+		line := prose[i : i+width]
+		if line[0] == '.' {
+			line = "x" + line[1:] // a dot here would need stuffing
+		}
+		b = append(append(b, line...), '\r', '\n')
+	}
+	return b
+}

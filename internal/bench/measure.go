@@ -1,0 +1,190 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A load says how hard and how long a server is driven in one round.
+type load struct {
+	rounds   int
+	conns    int           // connections at once
+	slice    time.Duration // length of a round
+	messages int           // messages a connection. If not zero, slice is not used.
+}
+
+// A sample is what one round on one server gave.
+type sample struct {
+	messages  int
+	cpu, wall time.Duration
+}
+
+// A result holds one server's samples in one case, a row a round.
+type result struct {
+	server  string
+	samples []sample
+	lacks   string // the extension without which the case was left out
+}
+
+// measure drives every peer through c, a round of each in turn. The order
+// shifts from round to round, so that none is always first.
+func measure(c benchCase, all []peer, l load) ([]result, error) {
+	results := make([]result, len(all))
+	children := make([]*child, len(all))
+	for i, p := range all {
+		results[i].server = p.name
+		k, err := startChild(p.name, options{})
+		if err != nil {
+			return nil, err
+		}
+		defer k.close()
+		children[i] = k
+		if c.needs != "" {
+			offers, err := offered(k.addr)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
+			}
+			if !offers[c.needs] {
+				results[i].lacks = c.needs
+			}
+		}
+	}
+	for round := -1; round < l.rounds; round++ { // round -1 warms up
+		for i := range all {
+			at := (i + round + len(all)) % len(all)
+			if results[at].lacks != "" {
+				continue
+			}
+			s, err := runRound(children[at], c, l)
+			if err != nil {
+				return nil, fmt.Errorf("case %s, %s: %w", c.key, all[at].name, err)
+			}
+			if round >= 0 {
+				results[at].samples = append(results[at].samples, s)
+			}
+		}
+	}
+	return results, nil
+}
+
+// offered asks the server which extensions it has.
+func offered(addr string) (map[string]bool, error) {
+	c, err := dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	offers, err := c.hello()
+	return offers, errors.Join(err, c.quit())
+}
+
+// runRound measures one round. Except where the case is about connecting, the
+// connections are open before the first reading and closed after the second.
+func runRound(k *child, c benchCase, l load) (sample, error) {
+	senders := make([]*sender, l.conns)
+	for i := range senders {
+		s := &sender{addr: k.addr, c: c}
+		if err := s.open(); err != nil {
+			return sample{}, err
+		}
+		defer s.abandon()
+		senders[i] = s
+	}
+
+	before, err := k.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	began := time.Now()
+	errs := make([]error, len(senders))
+	var wg sync.WaitGroup
+	for i, s := range senders {
+		wg.Go(func() { errs[i] = s.send(began, l) })
+	}
+	wg.Wait()
+	wall := time.Since(began)
+	after, err := k.cpu()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return sample{}, err
+	}
+
+	got := sample{cpu: after - before, wall: wall}
+	for _, s := range senders {
+		got.messages += s.sent
+		if err := s.close(); err != nil {
+			return sample{}, err
+		}
+	}
+	return got, nil
+}
+
+// A sender is one connection's share of a round.
+type sender struct {
+	addr string
+	c    benchCase
+	conn *client // nil between messages when each has its own
+	sent int
+}
+
+func (s *sender) open() error {
+	if s.c.reconnect {
+		return nil
+	}
+	return s.connect()
+}
+
+func (s *sender) connect() (err error) {
+	if s.conn, err = dial(s.addr); err != nil {
+		return err
+	}
+	if err := s.conn.run([]exchange{{ehlo, []int{250}}}); err != nil {
+		return err
+	}
+	return s.conn.run(s.c.before)
+}
+
+// send repeats the message until the round is over.
+func (s *sender) send(began time.Time, l load) error {
+	for {
+		if l.messages > 0 && s.sent >= l.messages || l.messages == 0 && time.Since(began) >= l.slice {
+			return nil
+		}
+		if err := s.one(); err != nil {
+			return err
+		}
+		s.sent++
+	}
+}
+
+func (s *sender) one() error {
+	if !s.c.reconnect {
+		return s.conn.run(s.c.message)
+	}
+	if err := s.connect(); err != nil {
+		return err
+	}
+	if err := s.conn.run(s.c.message); err != nil {
+		return err
+	}
+	return s.close()
+}
+
+func (s *sender) close() error {
+	if s.conn == nil {
+		return nil
+	}
+	if err := s.conn.run(s.c.after); err != nil {
+		return err
+	}
+	err := s.conn.quit()
+	s.conn = nil
+	return err
+}
+
+// abandon closes what an error left open.
+func (s *sender) abandon() {
+	if s.conn != nil {
+		s.conn.conn.Close()
+	}
+}

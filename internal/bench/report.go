@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// figures are a result's numbers, one a round.
+type figures struct {
+	micros []float64 // CPU µs per message
+	ratio  []float64 // the same, over the floor's in the same round
+	rate   []float64 // messages per second
+}
+
+// figuresOf computes r's figures; floor is the floor's result of the same run.
+func figuresOf(r, floor result) figures {
+	var f figures
+	for i, s := range r.samples {
+		own := perMessage(s)
+		f.micros = append(f.micros, own)
+		f.ratio = append(f.ratio, own/perMessage(floor.samples[i]))
+		f.rate = append(f.rate, float64(s.messages)/s.wall.Seconds())
+	}
+	return f
+}
+
+func perMessage(s sample) float64 {
+	return float64(s.cpu) / float64(time.Microsecond) / float64(s.messages)
+}
+
+// median is the middle value, or the mean of the middle two.
+func median(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
+
+// interval bounds the median with 95 % confidence, whatever the distribution:
+// a value is below the median as often as a coin shows heads, so with cut of n
+// values left out on each side the median lies outside as often as n coins show
+// at most cut heads, or at most cut tails. Below six values even the extremes
+// do not reach 95 %; it then returns the extremes.
+func interval(values []float64) (low, high float64) {
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	cut := 0 // values left out on each side
+	chance := math.Pow(0.5, float64(n))
+	for heads, tail := 0, chance; tail <= 0.025; tail += chance { // tail is P(at most heads)
+		cut = heads
+		chance *= float64(n-heads) / float64(heads+1)
+		heads++
+	}
+	return v[cut], v[n-1-cut]
+}
+
+// A caseResult is a case with its results, the floor's first.
+type caseResult struct {
+	benchCase
+	results []result
+}
+
+// writeTable prints what README.md explains.
+func writeTable(w io.Writer, l load, all []caseResult) error {
+	const row = "  %-10s %9s %18s %8s %13s %6s %8s\n"
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nServer CPU per message: median of %d interleaved rounds of %v, %d connections.\n\n", l.rounds, l.slice, l.conns)
+	fmt.Fprintf(&b, row, "server", "CPU µs", "min..max", "× floor", "95 %", "goal", "msg/s")
+	for _, c := range all {
+		fmt.Fprintf(&b, "%s: %s\n", c.key, c.name)
+		for _, r := range c.results {
+			if r.lacks != "" {
+				fmt.Fprintf(&b, "  %-10s %9s (no %s)\n", r.server, "–", r.lacks)
+				continue
+			}
+			f := figuresOf(r, c.results[0])
+			low, high := interval(f.ratio)
+			goal := ""
+			if r.server == oursName {
+				goal = fmt.Sprintf("%.2f", c.goal)
+			}
+			fmt.Fprintf(&b, row, r.server, fmt.Sprintf("%.1f", median(f.micros)),
+				fmt.Sprintf("%.1f..%.1f", slices.Min(f.micros), slices.Max(f.micros)),
+				fmt.Sprintf("%.2f", median(f.ratio)), fmt.Sprintf("%.2f..%.2f", low, high),
+				goal, fmt.Sprintf("%.0f", median(f.rate)))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
