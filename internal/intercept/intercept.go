@@ -1,0 +1,29 @@
+// Package intercept lets the test server answer a command in the server's
+// place: it is how scripted faults reach commands that no handler sees.
+package intercept
+
+import "context"
+
+// Action is what to do instead of running a command.
+type Action struct {
+	// Reply is sent as it stands, if it is not empty.
+	Reply []byte
+	// Drop closes the connection after Reply.
+	Drop bool
+}
+
+// Func is asked before each command, and with an empty verb before the
+// greeting. It may block until ctx ends. With ok false the command takes its
+// usual course.
+type Func func(ctx context.Context, verb string, line []byte) (a Action, ok bool)
+
+type key struct{}
+
+// With returns a context for server.Server.ConnContext that carries f.
+func With(ctx context.Context, f Func) context.Context { return context.WithValue(ctx, key{}, f) }
+
+// From returns the Func in ctx, or nil.
+func From(ctx context.Context) Func {
+	f, _ := ctx.Value(key{}).(Func)
+	return f
+}

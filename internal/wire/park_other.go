@@ -1,0 +1,17 @@
+//go:build !unix
+
+package wire
+
+import (
+	"errors"
+	"net"
+)
+
+// A parker waits for octets without holding a buffer; here nothing does that.
+type parker struct{}
+
+func (*parker) reset(net.Conn) {}
+
+func (*parker) usable() bool { return false }
+
+func (*Input) park() error { return errors.ErrUnsupported }

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+
+	"github.com/postrider/postrider/internal/wire"
+	"github.com/postrider/postrider/smtp"
+)
+
+// An Authenticator offers SASL mechanisms and runs their exchanges (RFC 4954,
+// RFC 4422). Its methods are called by many connections at once. See
+// Passwords and Tokens for ready ones and Authenticators to join several.
+type Authenticator interface {
+	// Mechanisms returns the mechanisms to offer on a connection, in upper
+	// case, the best first. It is asked at EHLO and at AUTH, and only where
+	// AUTH is allowed: over TLS, or on loopback by explicit choice.
+	Mechanisms(c *Conn) []string
+	// Begin starts an exchange of one of the offered mechanisms.
+	Begin(ctx context.Context, c *Conn, mech string) (Exchange, error)
+}
+
+// An Exchange is one run of a SASL mechanism. Next gets nil for a response
+// that was not sent, and an empty slice for an empty one.
+//
+// When Next returns an error, the client is answered: 535 5.7.8 if the error
+// holds ErrCredentials or is the mechanism's own, the reply it holds if it
+// holds a *smtp.Error, and otherwise 454 4.7.0 while the error goes to the log.
+type Exchange interface {
+	sasl.Server
+	// Identity returns whom the client has proved to be, when Next has
+	// reported that it is done.
+	Identity() string
+}
+
+// ErrCredentials says that a user does not exist or a password or token is
+// wrong. A function that verifies credentials returns it, wrapped or not.
+var ErrCredentials = errors.New("smtp server: invalid credentials")
+
+// auth runs AUTH (RFC 4954 §4).
+func (c *conn) auth(arg []byte) {
+	word, initial, hasInitial := bytes.Cut(arg, []byte(" "))
+	mech := strings.ToUpper(string(word))
+	switch {
+	case c.srv.Auth == nil:
+		c.refuse(notImplemented)
+		return
+	case c.authed:
+		c.refuse(authTwice)
+		return
+	case !c.mayAuth():
+		c.refuse(authNeedsTLS)
+		return
+	case mech == "":
+		c.refuse(reply(501, 5, 4, "AUTH needs a mechanism"))
+		return
+	case !slices.Contains(c.srv.Auth.Mechanisms(&c.Conn), mech):
+		c.refuse(unknownAuthMech)
+		return
+	}
+	var response []byte
+	if hasInitial {
+		var err error
+		if response, err = decodeInitial(bytes.TrimSpace(initial)); err != nil {
+			c.refuse(badBase64)
+			return
+		}
+	}
+	c.ctx.enter()
+	x, err := c.srv.Auth.Begin(c.ctx, &c.Conn, mech)
+	c.ctx.leave()
+	if err == nil {
+		err = c.exchange(x, response)
+	}
+	if err != nil {
+		c.authRefused(err)
+		return
+	}
+	identity := x.Identity()
+	c.update(func(i *Info) { i.Mechanism, i.Identity = mech, identity })
+	c.authed = true
+	c.chat = 0
+	c.reply(replyAuthenticated)
+}
+
+// decodeInitial decodes an initial response; "=" stands for an empty one.
+func decodeInitial(b []byte) ([]byte, error) {
+	if len(b) == 1 && b[0] == '=' {
+		return []byte{}, nil
+	}
+	return decode64(b)
+}
+
+func decode64(b []byte) ([]byte, error) {
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
+	n, err := base64.StdEncoding.Strict().Decode(out, b)
+	return out[:n], err
+}
+
+// answered is an error whose reply has been sent, or needs none.
+type answered struct{ error }
+
+// exchange runs challenges and responses until the mechanism is done.
+func (c *conn) exchange(x Exchange, response []byte) error {
+	for {
+		c.ctx.enter()
+		challenge, done, err := x.Next(response)
+		c.ctx.leave()
+		if err != nil || done {
+			return err
+		}
+		c.reply(smtp.Reply{Code: 334, Text: base64.StdEncoding.EncodeToString(challenge)})
+		line, err := c.readLine()
+		switch {
+		case err == wire.ErrLineTooLong, len(line)+2 > maxAuthLine:
+			c.refuse(authTooLong) // §4.1 of RFC 4954
+			return answered{err}
+		case err == wire.ErrBareLF:
+			c.refuse(lineEndsBadly)
+			return answered{err}
+		case err != nil:
+			c.readFailed(err)
+			return answered{err}
+		}
+		c.observeSecret(line)
+		if len(line) == 1 && line[0] == '*' {
+			c.refuse(authCancelled)
+			return answered{ErrCredentials}
+		}
+		if response, err = decode64(line); err != nil {
+			c.refuse(badBase64)
+			return answered{err}
+		}
+	}
+}
+
+func (c *conn) observeSecret(line []byte) {
+	text := "***"
+	if string(line) == "*" {
+		text = "*"
+	}
+	c.observe(Event{Kind: CommandReceived, Verb: smtp.AUTH, Line: text})
+}
+
+// authRefused answers a failed exchange and counts it.
+func (c *conn) authRefused(err error) {
+	var rejection *smtp.Error
+	_, done := err.(answered)
+	if c.authFails++; c.authFails >= c.cfg.limits.MaxAuthFailures && !c.ended {
+		c.limit(tooManyAuthFailures)
+		return
+	}
+	switch {
+	case done:
+	case errors.As(err, &rejection):
+		c.answer(smtp.Reply{}, err, smtp.Reply{})
+	case errors.Is(err, ErrCredentials), errors.Is(err, sasl.ErrUnexpectedClientResponse), errors.Is(err, sasl.ErrUnexpectedServerChallenge):
+		c.reply(authFailed)
+	case errors.Is(err, errMalformed):
+		c.refuse(reply(501, 5, 2, "malformed authentication response"))
+	default:
+		c.cfg.logger.Error("smtp server: authentication failed", "conn", &c.Conn, "err", err)
+		c.reply(authTemporary)
+	}
+}

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// data runs DATA (RFC 5321 §4.1.1.4). It leads to ready, whatever the reply.
+func (c *conn) data([]byte) {
+	t := c.txn
+	if t.mail.Body == smtp.BodyBinaryMIME {
+		c.refuse(binaryNeeds) // RFC 3030 §3
+		return
+	}
+	c.reply(replyStartInput)
+	b := &t.body
+	b.begin(c, false)
+	r, err := c.receive(b)
+	if derr := b.discard(err == nil); derr != nil {
+		c.cutShort(derr)
+		return
+	}
+	c.conclude(b, r, err)
+}
+
+// receive hands the message to the session.
+func (c *conn) receive(b *Body) (smtp.Reply, error) {
+	t := c.txn
+	t.enter()
+	r, err := c.session.Data(t, b)
+	t.leave()
+	return r, err
+}
+
+// conclude answers the whole message and ends the transaction.
+func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
+	var failed *BodyError
+	if b.failed != nil {
+		failed = b.failed
+		r, err = smtp.Reply{}, &smtp.Error{Reply: failed.Reply, Scope: smtp.ScopeMessage}
+	}
+	final, accepted, silent := c.verdict(r, err, replyMessageOK)
+	if silent {
+		c.endTransaction(ResetDone)
+		return
+	}
+	if b.perRecipient {
+		accepted = c.answerEach(b, final, accepted)
+	} else {
+		c.reply(final)
+	}
+	e := Event{Kind: MessageAccepted, Reply: final, Size: b.received, Recipients: c.txn.recipients}
+	if !accepted {
+		e.Kind = MessageRefused
+		if failed != nil {
+			e.Err = failed
+		} else {
+			e.Err = err
+		}
+	}
+	c.observe(e)
+	c.endTransaction(ResetDone)
+}
+
+// answerEach sends one reply for each accepted recipient, in the order of
+// RCPT (RFC 2033 §4.2). It reports whether one of them is positive.
+func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
+	if !accepted {
+		// What failed as a whole failed for everybody.
+		for range c.txn.recipients {
+			c.reply(final)
+		}
+		return false
+	}
+	any := false
+	for i := range c.txn.recipients {
+		r := final
+		if own, ok := b.replies[i]; ok {
+			r = c.complete(own)
+		}
+		any = any || r.Positive()
+		c.reply(r)
+	}
+	return any
+}
+
+// cutShort ends a transaction whose data never came to its end.
+func (c *conn) cutShort(err error) {
+	t := c.txn
+	c.observe(Event{Kind: MessageRefused, Size: t.body.received, Recipients: t.recipients, Err: err})
+	var failed *BodyError
+	if errors.As(err, &failed) && failed.Reply.Code == 421 {
+		c.end(err)
+		c.reply(failed.Reply)
+		return
+	}
+	c.end(err)
+}

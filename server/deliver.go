@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// A Message is what Deliver hands to its function: an io.Reader and
+// io.WriterTo of the message with a Received field on top. It is valid until
+// the function returns.
+type Message struct {
+	// Envelope is the reverse-path and the accepted recipients with their
+	// parameters.
+	Envelope smtp.Envelope
+	// Conn is the connection it comes over.
+	Conn *Conn
+	*Body
+}
+
+// Deliver returns a Handler that accepts every sender and recipient and calls
+// f for each message. What f returns answers the client as Session.Data's
+// results do; accept only after the message has been read to io.EOF. Calls
+// for different connections run at the same time.
+//
+// A server that must refuse recipients needs a Session of its own, or
+// middleware around this.
+func Deliver(f func(ctx context.Context, m *Message) (smtp.Reply, error)) Handler {
+	return HandlerFunc(func(_ context.Context, c *Conn) (Session, error) {
+		return &delivery{conn: c, f: f}, nil
+	})
+}
+
+type delivery struct {
+	conn *Conn
+	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
+	env  smtp.Envelope
+}
+
+func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
+	d.env = smtp.Envelope{From: from, MailParams: *p}
+	return smtp.Reply{}, nil
+}
+
+func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
+	d.env.Recipients = append(d.env.Recipients, smtp.Recipient{To: to, RcptParams: *p})
+	return smtp.Reply{}, nil
+}
+
+func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
+	b.Prepend(NewReceived(d.conn.Info(), &d.env).String())
+	return d.f(ctx, &Message{Envelope: d.env, Conn: d.conn, Body: b})
+}
+
+func (d *delivery) Reset(context.Context, ResetReason) { d.env = smtp.Envelope{} }
+
+func (d *delivery) Close(error) {}

@@ -1,0 +1,11 @@
+// Package server receives mail: an SMTP, submission or LMTP server to embed,
+// as net/http's is for HTTP. Start with Server; Deliver is the shortest way
+// to a Handler.
+//
+// The library keeps the protocol (RFC 5321 and the extensions it offers):
+// what is asked out of turn, in the wrong form or beyond a limit never
+// reaches a Handler. The Handler keeps the policy: who may send what to whom.
+//
+// Each connection is served by one goroutine, in which the methods of its
+// Session run. A panic there costs that connection only.
+package server

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// VerbFunc answers a command of the application's own. Arg is what stands
+// behind the verb, without surrounding blanks; s is the connection's session.
+// Reply and error mean what they mean for Session.
+type VerbFunc func(ctx context.Context, c *Conn, s Session, arg string) (smtp.Reply, error)
+
+// An Extension is one row of Server.Extensions: a service extension that the
+// server offers because the application keeps its promise.
+type Extension struct {
+	// Keyword is what EHLO shows.
+	Keyword smtp.Keyword
+	// Param is the text behind the keyword. If empty, there is none.
+	Param string
+	// Offer says whether a connection gets the offer, and with which
+	// parameter. If nil, every one, with Param.
+	Offer func(c *Conn) (param string, ok bool)
+	// Row declares the parameters and the growth of lines of an extension
+	// that package smtp does not know. If nil, Keyword is one of its own.
+	Row *smtp.Extension
+	// Verbs are commands that the extension adds; they may be given when no
+	// mail transaction is under way. A verb of SMTP's own cannot be replaced.
+	Verbs map[smtp.Verb]VerbFunc
+}
+
+// Extensions that need the application: it must do with the parameters, or
+// with the content they allow, what the RFC asks.
+var (
+	// SMTPUTF8 promises that addresses and header fields in UTF-8 are
+	// handled and passed on as such (RFC 6531).
+	SMTPUTF8 = Extension{Keyword: smtp.ExtSMTPUTF8}
+	// BinaryMIME promises that messages without line structure, NUL
+	// included, are stored and passed on unchanged (RFC 3030 §3).
+	BinaryMIME = Extension{Keyword: smtp.ExtBinaryMIME}
+	// DSN promises that NOTIFY, ORCPT, RET and ENVID are obeyed and passed
+	// on (RFC 3461).
+	DSN = Extension{Keyword: smtp.ExtDSN}
+)
+
+// addExtensions files the rows of the application.
+func (cfg *config) addExtensions(extensions []Extension) error {
+	cfg.offered = make(map[smtp.Keyword]Extension, len(extensions))
+	cfg.handlers = make(map[smtp.Verb]VerbFunc)
+	cfg.table = commands()
+	cfg.verbs = make(map[smtp.Verb]*command, len(cfg.table))
+	for i := range cfg.table {
+		cfg.verbs[cfg.table[i].verb] = &cfg.table[i]
+	}
+	for _, x := range extensions {
+		if x.Keyword == "" && x.Row != nil {
+			x.Keyword = x.Row.Keyword
+		}
+		if x.Row == nil && x.Verbs == nil && smtp.LookupExtension(x.Keyword) == nil {
+			return fmt.Errorf("smtp server: extension %q is not known and brings no Row", x.Keyword)
+		}
+		if _, twice := cfg.offered[x.Keyword]; twice {
+			return fmt.Errorf("smtp server: extension %q is given twice", x.Keyword)
+		}
+		cfg.offered[x.Keyword] = x
+		if x.Row != nil {
+			cfg.rows = append(cfg.rows, x.Row)
+		}
+		for verb, f := range x.Verbs {
+			if cfg.verbs[verb] != nil {
+				return fmt.Errorf("smtp server: extension %q: verb %q is taken", x.Keyword, verb)
+			}
+			cfg.verbs[verb] = &command{
+				verb: verb, syntax: string(verb), keyword: x.Keyword,
+				in: ready, run: (*conn).ownVerb,
+			}
+			cfg.handlers[verb] = f
+		}
+	}
+	return nil
+}
+
+// ownVerb runs a command of the application.
+func (c *conn) ownVerb(arg []byte) {
+	c.ctx.enter()
+	reply, err := c.cfg.handlers[c.verb](c.ctx, &c.Conn, c.session, string(arg))
+	c.ctx.leave()
+	c.answer(reply, err, replyOK)
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"strings"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// hello runs EHLO, HELO and LHLO. Success leads to ready, from whatever state
+// (RFC 5321 §4.1.4).
+func (c *conn) hello(arg []byte) {
+	name := string(arg)
+	if err := smtp.ParseHello(name); err != nil {
+		c.refuseSyntax(err)
+		return
+	}
+	if s, ok := As[HelloSession](c.session); ok {
+		c.ctx.enter()
+		err := s.Hello(c.ctx, c.verb, name)
+		c.ctx.leave()
+		if err != nil {
+			c.answer(smtp.Reply{}, err, smtp.Reply{})
+			return
+		}
+	}
+	if c.state != connected {
+		c.resetSession(ResetHello)
+	}
+	c.update(func(i *Info) { i.Hello, i.HelloVerb = name, c.verb })
+	c.state = ready
+	if c.verb == smtp.HELO {
+		c.offers = nil
+		c.setLineLimit()
+		c.reply(smtp.Reply{Code: 250, Text: c.cfg.hostname})
+		return
+	}
+	offers, lines := c.offer()
+	c.offers = offers
+	c.setLineLimit()
+	c.reply(smtp.Reply{Code: 250, Text: c.cfg.hostname + "\n" + strings.Join(lines, "\n")})
+}
+
+// setLineLimit bounds what is gathered of a line: the longest command that
+// the extensions on offer allow (RFC 5321 §4.1.1.5).
+func (c *conn) setLineLimit() {
+	limit := smtp.MaxCommandLine
+	for i := range c.cfg.table {
+		limit = max(limit, c.offers.MaxLine(c.cfg.table[i].verb, c.cfg.rows...))
+	}
+	c.lineLimit = limit + c.cfg.limits.MaxLine
+	if c.offers.Has(smtp.ExtAuth) {
+		c.lineLimit = max(c.lineLimit, maxAuthLine)
+	}
+}
+
+// resetSession ends the transaction, if there is one, and tells the session.
+func (c *conn) resetSession(why ResetReason) {
+	if c.txn != nil {
+		c.endTransaction(why)
+		return
+	}
+	c.session.Reset(c.ctx, why)
+}

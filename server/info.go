@@ -1,0 +1,124 @@
+package server
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// A Conn is a view of one connection, for handlers to read. It is safe for
+// concurrent use and stays valid, though no longer changing, after the
+// connection has ended.
+type Conn struct {
+	mu   sync.Mutex
+	info Info
+}
+
+// Info returns what is known of the connection at this moment.
+func (c *Conn) Info() Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+// ID returns the connection's identifier, see Info.ID.
+func (c *Conn) ID() string { return c.info.ID }
+
+// RemoteAddr returns the client's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.Info().RemoteAddr }
+
+// RemoteIP returns the client's IP address without a zone, IPv4-mapped IPv6
+// unmapped. It is the zero Addr where there is none, as on a unix socket.
+func (c *Conn) RemoteIP() netip.Addr { return addrIP(c.Info().RemoteAddr) }
+
+// Hello returns the name the client gave in HELO, EHLO or LHLO; empty before.
+func (c *Conn) Hello() string { return c.Info().Hello }
+
+// TLS returns the state of the TLS connection, nil without TLS.
+func (c *Conn) TLS() *tls.ConnectionState { return c.Info().TLS }
+
+// Identity returns whom the client authenticated as; empty before AUTH.
+func (c *Conn) Identity() string { return c.Info().Identity }
+
+// LogValue makes a Conn a short group in a log.
+func (c *Conn) LogValue() slog.Value {
+	i := c.Info()
+	return slog.GroupValue(slog.String("id", i.ID), slog.Any("remote", i.RemoteAddr))
+}
+
+func (c *Conn) update(f func(*Info)) {
+	c.mu.Lock()
+	f(&c.info)
+	c.mu.Unlock()
+}
+
+// Info is a snapshot of a connection.
+type Info struct {
+	// ID names the connection in logs and trace fields; 13 letters and
+	// digits, unique for all practical purposes.
+	ID string
+	// Role is the server's role.
+	Role Role
+	// Hostname is the server's name.
+	Hostname string
+	// LocalAddr and RemoteAddr are the two ends.
+	LocalAddr, RemoteAddr net.Addr
+	// Hello is the name the client gave, HelloVerb the command it used.
+	Hello     string
+	HelloVerb smtp.Verb
+	// TLS is nil without TLS.
+	TLS *tls.ConnectionState
+	// Mechanism and Identity are those of a successful AUTH.
+	Mechanism, Identity string
+	// UTF8 is set when the current mail transaction asked for SMTPUTF8.
+	UTF8 bool
+	// Opened is when the connection was accepted.
+	Opened time.Time
+}
+
+// Protocol returns the word for the "with" clause of a Received field:
+// SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, LMTP and so on, and the UTF8SMTP
+// family (RFC 3848, RFC 6531 §4.3).
+func (i Info) Protocol() string {
+	word := "ESMTP"
+	switch {
+	case i.UTF8 && i.Role == LMTP:
+		word = "UTF8LMTP"
+	case i.UTF8:
+		word = "UTF8SMTP"
+	case i.Role == LMTP:
+		word = "LMTP"
+	case i.HelloVerb == smtp.HELO:
+		word = "SMTP"
+	}
+	if word == "SMTP" {
+		return word
+	}
+	if i.TLS != nil {
+		word += "S"
+	}
+	if i.Identity != "" {
+		word += "A"
+	}
+	return word
+}
+
+func addrIP(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ip, _ := netip.AddrFromSlice(t.IP)
+		return ip.Unmap()
+	}
+	if a == nil {
+		return netip.Addr{}
+	}
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}

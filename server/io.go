@@ -1,0 +1,210 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+var replyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+// readLine returns the next line. Replies are flushed only before it has to
+// wait, so those to a pipelined group leave in one write (RFC 2920 §3.2). The
+// errors of wire.Input.Line concern one line, all others the connection.
+func (c *conn) readLine() ([]byte, error) {
+	for {
+		line, ok, err := c.in.Line(c.lineLimit)
+		if ok {
+			return line, err
+		}
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+		if err := c.awaitCommand(); err != nil {
+			return nil, err
+		}
+		if err := c.in.Fill(true, false); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// awaitCommand sets the deadline for the next command. The one in force is
+// left alone while it is only a little too long: setting it costs more than
+// parsing a command.
+func (c *conn) awaitCommand() error {
+	timeout := c.cfg.limits.CommandTimeout
+	if c.state == refused {
+		timeout = min(timeout, closeGrace)
+	}
+	slack := min(timeout/8, 5*time.Second)
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = c.txn == nil
+	if c.idle && c.nudged {
+		return os.ErrDeadlineExceeded
+	}
+	if left := c.readUntil.Sub(now); left >= timeout && left <= timeout+slack {
+		return nil
+	}
+	return c.setReadDeadline(now.Add(timeout + slack))
+}
+
+// setReadDeadline is called with mu held.
+func (c *conn) setReadDeadline(t time.Time) error {
+	c.readUntil = t
+	return c.raw.SetReadDeadline(t)
+}
+
+// busy marks that what is awaited belongs to a transaction.
+func (c *conn) busy() {
+	c.mu.Lock()
+	c.idle = false
+	c.mu.Unlock()
+}
+
+// reply queues one reply. After 421 the connection ends (RFC 5321 §3.8).
+func (c *conn) reply(r smtp.Reply) {
+	if c.aborted {
+		return
+	}
+	if c.out == nil {
+		c.out = (*replyBuffers.Get().(*[]byte))[:0]
+	}
+	c.out = r.AppendTo(c.out)
+	c.observe(Event{Kind: ReplySent, Verb: c.verb, Reply: r})
+	if r.Code == 421 {
+		c.unwelcome = true
+		c.end(&smtp.Error{Verb: c.verb, Reply: r, Scope: smtp.ScopeSession})
+	}
+	if len(c.out) > flushBeyond {
+		if err := c.flush(); err != nil {
+			c.end(err)
+		}
+	}
+}
+
+// flush sends what is queued, in one write.
+func (c *conn) flush() error {
+	if len(c.out) == 0 || c.aborted {
+		return nil
+	}
+	timeout := c.cfg.limits.WriteTimeout
+	if now := time.Now(); c.writeUntil.Sub(now) < timeout/2 {
+		c.writeUntil = now.Add(timeout)
+		c.raw.SetWriteDeadline(c.writeUntil)
+	}
+	_, err := c.nc.Write(c.out)
+	if err != nil {
+		c.aborted = true
+	}
+	if cap(c.out) <= 4096 {
+		b := c.out
+		replyBuffers.Put(&b)
+	}
+	c.out = nil
+	return err
+}
+
+// refuse answers a command that was wrong in form or place.
+func (c *conn) refuse(r smtp.Reply) {
+	if c.errs++; over(c.errs, c.cfg.limits.MaxErrors) {
+		c.limit(tooManyErrors)
+		return
+	}
+	c.reply(r)
+}
+
+// refuseSyntax answers an argument that did not parse.
+func (c *conn) refuseSyntax(err error) {
+	var syntax *smtp.SyntaxError
+	if !errors.As(err, &syntax) {
+		c.refuse(reply(501, 5, 4, "syntax error"))
+		return
+	}
+	c.refuse(syntax.Reply())
+}
+
+// limit answers what goes beyond a limit.
+func (c *conn) limit(r smtp.Reply) {
+	c.observe(Event{Kind: LimitHit, Verb: c.verb, Reply: r})
+	c.reply(r)
+}
+
+// answer sends what a handler said; ok is the reply when it said nothing. It
+// reports whether the answer is positive.
+func (c *conn) answer(r smtp.Reply, err error, ok smtp.Reply) bool {
+	r, positive, silent := c.verdict(r, err, ok)
+	if !silent {
+		c.reply(r)
+	}
+	return positive
+}
+
+// verdict makes one reply of what a handler returned.
+func (c *conn) verdict(r smtp.Reply, err error, ok smtp.Reply) (out smtp.Reply, positive, silent bool) {
+	switch {
+	case err != nil:
+		out, say := c.negative(err, handlerFailed)
+		return out, false, !say
+	case r.IsZero():
+		return ok, true, false
+	case !r.Positive():
+		c.cfg.logger.Error("smtp server: handler returned a reply that is not 2xx without an error",
+			"conn", &c.Conn, "verb", c.verb, "reply", r.String())
+		return handlerFailed, false, false
+	}
+	return c.complete(r), true, false
+}
+
+// negative finds the reply in a handler's error. It is fallback when there is
+// none: what the error says is for the log only. With say false nothing may
+// be sent.
+func (c *conn) negative(err error, fallback smtp.Reply) (r smtp.Reply, say bool) {
+	var rejection *smtp.Error
+	switch {
+	case errors.Is(err, ErrAbort):
+		c.aborted = true
+		c.end(err)
+		return smtp.Reply{}, false
+	case errors.As(err, &rejection) && (rejection.Reply.Temporary() || rejection.Reply.Permanent()):
+		return c.complete(rejection.Reply), true
+	}
+	c.cfg.logger.Error("smtp server: handler failed", "conn", &c.Conn, "verb", c.verb, "err", err)
+	return fallback, true
+}
+
+// complete makes an application's reply fit to be sent: with an enhanced code
+// (RFC 2034 §4), and in ASCII unless the client asked for UTF-8 (RFC 6531
+// §3.7.4.2).
+func (c *conn) complete(r smtp.Reply) smtp.Reply {
+	r.Raw = ""
+	if r.Enhanced.IsZero() {
+		r.Enhanced = smtp.Enh(0, 0)
+	}
+	if c.txn != nil && c.txn.mail.UTF8 {
+		return r
+	}
+	for i := range len(r.Text) {
+		if r.Text[i] >= 0x80 {
+			r.Text = toASCII(r.Text)
+			break
+		}
+	}
+	return r
+}
+
+func toASCII(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		if r >= 0x80 {
+			r = '?'
+		}
+		b = append(b, byte(r))
+	}
+	return string(b)
+}

@@ -1,0 +1,119 @@
+package server
+
+import "time"
+
+// Limits bound what a client can make the server do. Every zero field means
+// the default its comment names. A negative number means no limit, except
+// where the comment says otherwise.
+type Limits struct {
+	// MaxConns limits the connections open at one time; one more gets 421.
+	// If zero, 10,000.
+	MaxConns int
+	// MaxConnsPerIP limits the connections of one IPv4 address or IPv6 /64;
+	// one more gets 421. If zero, 50. It does not apply to unix sockets.
+	MaxConnsPerIP int
+	// MaxMessages limits the mail transactions of one connection; MAIL beyond
+	// gets 421. If zero, there is no limit.
+	MaxMessages int
+	// MaxRecipients limits the accepted recipients of one message; RCPT
+	// beyond gets 452 4.5.3, and the client sends the rest in a transaction
+	// of its own. If zero, 1,000 (RFC 5321 §4.5.3.1.8 asks for 100 at least).
+	MaxRecipients int
+	// MaxMessageSize limits a message in octets, as it is after undoing
+	// dot-stuffing; it is what SIZE announces (RFC 1870). If zero, 64 MiB.
+	MaxMessageSize int64
+	// MaxHeaderSize limits the header section of a message in octets, for
+	// the good of whoever parses it. If zero, 1 MiB.
+	MaxHeaderSize int64
+	// MaxTextLine limits a line of message data in octets, its CRLF included
+	// (RFC 5321 §4.5.3.1.6 asks for 1,000 at least); a longer one gets 554.
+	// If zero, there is no limit: lines are never gathered here, and honest
+	// software sends overlong ones.
+	MaxTextLine int
+	// MaxDiscard limits how many octets of a refused message are read and
+	// dropped to stay in step; beyond, 421 and the connection is closed. If
+	// zero, ten times MaxMessageSize, so that nearly every sender gets to see
+	// the permanent reply instead of trying again for days.
+	MaxDiscard int64
+	// MaxErrors limits the commands of one connection that are refused for
+	// their form or their place; one more gets 421. If zero, 20.
+	MaxErrors int
+	// MaxIdleChat limits the commands that bring no message forward (NOOP,
+	// RSET, VRFY, EXPN, HELP, a repeated greeting) since the last message;
+	// one more gets 421. If zero, 100.
+	MaxIdleChat int
+	// MaxAuthFailures limits the failed AUTH exchanges of one connection; the
+	// one that reaches it gets 421. If zero, 3. No limit is not offered.
+	MaxAuthFailures int
+	// MaxLine limits a command line in octets beyond the 512 of RFC 5321
+	// §4.5.3.1.4 plus what the extensions on offer add. If zero, nothing is
+	// added; at most 8,192 can be.
+	MaxLine int
+
+	// HandshakeTimeout bounds a TLS handshake. If zero, 1 minute.
+	HandshakeTimeout time.Duration
+	// CommandTimeout is how long the server waits for a command. If zero, 5
+	// minutes, as RFC 5321 §4.5.3.2.7 asks.
+	CommandTimeout time.Duration
+	// DataTimeout is the length of the windows in which the progress of
+	// message data is judged: a window in which fewer octets than
+	// MinDataRate asks have come ends the connection with 421. If zero, 3
+	// minutes (RFC 5321 §4.5.3.2.5, which is the client's, gives the measure).
+	DataTimeout time.Duration
+	// MinDataRate is in octets per second. If zero, 100: a modem is ten times
+	// faster, a client that drips octets to hold a connection is not.
+	// Negative: one octet in each window is enough.
+	MinDataRate int
+	// WriteTimeout bounds the sending of replies. If zero, 5 minutes.
+	WriteTimeout time.Duration
+	// HandlerTimeout is the deadline of the context that a Session's or
+	// Authenticator's method gets. If zero, 5 minutes for a command and 10
+	// for Data beyond what reading the message takes, since clients wait that
+	// long (RFC 5321 §4.5.3.2).
+	HandlerTimeout time.Duration
+}
+
+const (
+	defaultHandlerTimeout = 5 * time.Minute
+	maxAuthLine           = 12288 // RFC 4954 §4
+	flushBeyond           = 32 << 10
+	closeGrace            = 10 * time.Second // how long a refused client may take to QUIT
+)
+
+func or[T int | int64 | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// withDefaults returns l with every zero replaced.
+func (l Limits) withDefaults() Limits {
+	l.MaxConns = or(l.MaxConns, 10000)
+	l.MaxConnsPerIP = or(l.MaxConnsPerIP, 50)
+	l.MaxMessages = or(l.MaxMessages, -1)
+	l.MaxRecipients = or(l.MaxRecipients, 1000)
+	l.MaxMessageSize = or(l.MaxMessageSize, 64<<20)
+	l.MaxHeaderSize = or(l.MaxHeaderSize, 1<<20)
+	if l.MaxTextLine < 0 {
+		l.MaxTextLine = 0
+	}
+	if l.MaxDiscard == 0 {
+		l.MaxDiscard = 10 * l.MaxMessageSize // negative stays negative
+	}
+	l.MaxErrors = or(l.MaxErrors, 20)
+	l.MaxIdleChat = or(l.MaxIdleChat, 100)
+	if l.MaxAuthFailures <= 0 {
+		l.MaxAuthFailures = 3
+	}
+	l.MaxLine = min(max(l.MaxLine, 0), 8192)
+	l.HandshakeTimeout = or(l.HandshakeTimeout, time.Minute)
+	l.CommandTimeout = or(l.CommandTimeout, 5*time.Minute)
+	l.DataTimeout = or(l.DataTimeout, 3*time.Minute)
+	l.MinDataRate = or(l.MinDataRate, 100)
+	l.WriteTimeout = or(l.WriteTimeout, 5*time.Minute)
+	return l
+}
+
+// over reports whether n is beyond limit; a negative limit is none.
+func over[T int | int64](n, limit T) bool { return limit >= 0 && n > limit }

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// mail runs MAIL (RFC 5321 §3.3). Success leads to mailed.
+func (c *conn) mail(arg []byte) {
+	if c.srv.closing.Load() {
+		c.reply(replyShutdown)
+		return
+	}
+	t := &transaction{scope: scope{parent: c.ctx, limit: c.ctx.limit}}
+	from, err := smtp.ParseMail(string(arg), c.offers, &t.mail, c.cfg.rows...)
+	if err != nil {
+		c.refuseSyntax(err)
+		return
+	}
+	switch {
+	case !t.mail.UTF8 && !from.IsASCII():
+		c.refuse(needUTF8) // RFC 6531 §3.5
+		return
+	case over(t.mail.Size, c.cfg.limits.MaxMessageSize):
+		c.limit(tooBig) // RFC 1870 §6.1
+		return
+	case over(c.messages+1, c.cfg.limits.MaxMessages):
+		c.limit(tooManyMessages)
+		return
+	}
+	t.enter()
+	r, err := c.session.Mail(t, from, &t.mail)
+	t.leave()
+	if !c.answer(r, err, replySenderOK) {
+		t.end(context.Canceled)
+		return
+	}
+	c.busy()
+	c.messages++
+	c.chat = 0
+	c.txn, c.state = t, mailed
+	if t.mail.UTF8 {
+		c.update(func(i *Info) { i.UTF8 = true })
+	}
+}
+
+// endTransaction leads to ready.
+func (c *conn) endTransaction(why ResetReason) {
+	t := c.txn
+	c.txn = nil
+	if c.state&(connected|refused) == 0 {
+		c.state = ready
+	}
+	c.session.Reset(t, why)
+	t.end(context.Canceled)
+	if t.mail.UTF8 {
+		c.update(func(i *Info) { i.UTF8 = false })
+	}
+}

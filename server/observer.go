@@ -1,0 +1,143 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// EventKind says what an Event tells of.
+type EventKind uint8
+
+const (
+	ConnOpened      EventKind = iota + 1 // a connection was accepted
+	ConnClosed                           // a connection has ended; Err says why, nil after QUIT
+	TLSStarted                           // a TLS handshake succeeded
+	TLSFailed                            // a TLS handshake failed with Err
+	CommandReceived                      // Line came; Verb is its verb
+	ReplySent                            // Reply answers Verb (empty for the greeting)
+	MessageAccepted                      // Size octets for Recipients, answered with Reply
+	MessageRefused                       // the same, but not accepted; Err if it was cut short
+	LimitHit                             // a limit made the server send Reply
+)
+
+// String returns the kind as a log message.
+func (k EventKind) String() string {
+	switch k {
+	case ConnOpened:
+		return "connection opened"
+	case ConnClosed:
+		return "connection closed"
+	case TLSStarted:
+		return "TLS started"
+	case TLSFailed:
+		return "TLS failed"
+	case CommandReceived:
+		return "command"
+	case ReplySent:
+		return "reply"
+	case MessageAccepted:
+		return "message accepted"
+	case MessageRefused:
+		return "message refused"
+	case LimitHit:
+		return "limit hit"
+	}
+	return "unknown"
+}
+
+// An Event is something that happened on a connection. Fields that its kind
+// does not name are zero.
+type Event struct {
+	Kind EventKind
+	Conn *Conn
+	Verb smtp.Verb
+	// Line is a command as it came, without its CRLF. Credentials are
+	// replaced by "***" before an Observer sees it.
+	Line       string
+	Reply      smtp.Reply
+	Err        error
+	Size       int64
+	Recipients int
+}
+
+// An Observer is told what happens, for logs, metrics and transcripts.
+// Observe is called by the connections' goroutines, many at once, and holds
+// up the one that calls it.
+type Observer interface {
+	Observe(Event)
+}
+
+// ObserverFunc makes a function an Observer.
+type ObserverFunc func(Event)
+
+// Observe calls f.
+func (f ObserverFunc) Observe(e Event) { f(e) }
+
+// LogObserver returns an Observer that logs connections, messages, TLS
+// failures and limits at level Info, commands and replies at level Debug. If
+// l is nil, slog.Default is used.
+func LogObserver(l *slog.Logger) Observer {
+	if l == nil {
+		l = slog.Default()
+	}
+	return ObserverFunc(func(e Event) {
+		level := slog.LevelInfo
+		if e.Kind == CommandReceived || e.Kind == ReplySent {
+			level = slog.LevelDebug
+		}
+		ctx := context.Background()
+		if !l.Enabled(ctx, level) {
+			return
+		}
+		attrs := make([]slog.Attr, 0, 8)
+		attrs = append(attrs, slog.Any("conn", e.Conn))
+		if e.Verb != "" {
+			attrs = append(attrs, slog.String("verb", string(e.Verb)))
+		}
+		if e.Line != "" {
+			attrs = append(attrs, slog.String("line", e.Line))
+		}
+		if !e.Reply.IsZero() {
+			attrs = append(attrs, slog.String("reply", e.Reply.String()))
+		}
+		if e.Kind == MessageAccepted || e.Kind == MessageRefused {
+			attrs = append(attrs, slog.Int64("size", e.Size), slog.Int("recipients", e.Recipients))
+		}
+		if e.Err != nil {
+			attrs = append(attrs, slog.Any("err", e.Err))
+		}
+		l.LogAttrs(ctx, level, e.Kind.String(), attrs...)
+	})
+}
+
+func (c *conn) observe(e Event) {
+	if o := c.srv.Observer; o != nil {
+		e.Conn = &c.Conn
+		o.Observe(e)
+	}
+}
+
+// heard tells the observer of a command line.
+func (c *conn) heard(line []byte) {
+	if c.srv.Observer == nil {
+		return
+	}
+	c.observe(Event{Kind: CommandReceived, Verb: c.verb, Line: string(redact(line))})
+}
+
+// redact hides what could be a credential: all behind the mechanism of AUTH.
+// A line that only looks like a misspelt AUTH is cut short too.
+func redact(line []byte) []byte {
+	word, rest, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+	if len(word) < 4 || !bytes.EqualFold(word[:4], []byte("AUTH")) {
+		return line
+	}
+	mech, secret, _ := bytes.Cut(bytes.TrimSpace(rest), []byte(" "))
+	if len(bytes.TrimSpace(secret)) == 0 {
+		return line
+	}
+	return append(append(append(bytes.Clone(word), ' '), mech...), " ***"...)
+}

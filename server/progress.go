@@ -1,0 +1,79 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/postrider/postrider/internal/wire"
+)
+
+// progress judges how fast message data comes: in windows of DataTimeout, at
+// whose end the octets of the window are counted. The read deadline stands at
+// the window's end, so a read that succeeds costs no look at the clock.
+type progress struct {
+	start, end time.Time
+	octets     int64
+}
+
+// fill waits for more of the message.
+func (b *Body) fill() error {
+	c := b.c
+	if err := c.flush(); err != nil {
+		return &BodyError{Err: err}
+	}
+	if b.window.start.IsZero() {
+		if err := c.openWindow(&b.window); err != nil {
+			return &BodyError{Err: err}
+		}
+	}
+	for {
+		had := len(c.in.Unread())
+		err := c.in.Fill(false, b.received >= wire.LargeBuffer)
+		b.window.octets += int64(len(c.in.Unread()) - had)
+		switch {
+		case err == nil:
+			return nil
+		case err == io.EOF:
+			// Not EOF: a handler that asks errors.Is(err, io.EOF) must not
+			// take the loss of the connection for the end of the message.
+			return &BodyError{Err: io.ErrUnexpectedEOF}
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return &BodyError{Err: err}
+		case !b.window.fastEnough(c.cfg.limits.MinDataRate):
+			r := replyTooSlow
+			if b.window.octets == 0 {
+				r = replyTimeout
+			}
+			return &BodyError{Reply: r, Err: err}
+		}
+		if err := c.openWindow(&b.window); err != nil {
+			return &BodyError{Err: err}
+		}
+	}
+}
+
+// openWindow begins a window. The deadline in force serves as its end, if it
+// is not much farther off.
+func (c *conn) openWindow(w *progress) error {
+	length := c.cfg.limits.DataTimeout
+	now := time.Now()
+	*w = progress{start: now}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := c.readUntil.Sub(now); left < length || left > 2*length {
+		if err := c.setReadDeadline(now.Add(length)); err != nil {
+			return err
+		}
+	}
+	w.end = c.readUntil
+	return nil
+}
+
+func (w *progress) fastEnough(rate int) bool {
+	if rate < 0 {
+		return w.octets > 0
+	}
+	return float64(w.octets) >= float64(rate)*w.end.Sub(w.start).Seconds()
+}

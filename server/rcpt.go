@@ -1,0 +1,32 @@
+package server
+
+import "github.com/postrider/postrider/smtp"
+
+// rcpt runs RCPT (RFC 5321 §3.3). Success leads to rcpted.
+func (c *conn) rcpt(arg []byte) {
+	t := c.txn
+	params := &t.rcpt
+	if t.recipients > 0 {
+		params = new(smtp.RcptParams) // handlers keep what they were given
+	}
+	to, err := smtp.ParseRcpt(string(arg), c.offers, params, c.cfg.rows...)
+	if err != nil {
+		c.refuseSyntax(err)
+		return
+	}
+	switch {
+	case !t.mail.UTF8 && !to.IsASCII():
+		c.refuse(needUTF8)
+		return
+	case over(t.recipients+1, c.cfg.limits.MaxRecipients):
+		c.limit(tooManyRecipients) // §4.5.3.1.10
+		return
+	}
+	t.enter()
+	r, err := c.session.Rcpt(t, to, params)
+	t.leave()
+	if c.answer(r, err, replyRecipientOK) {
+		t.recipients++
+		c.state = rcpted
+	}
+}

@@ -1,0 +1,220 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/emersion/go-sasl"
+)
+
+// Passwords returns an Authenticator that offers PLAIN (RFC 4616) and LOGIN.
+// Verify returns nil if the password is the user's, ErrCredentials if it is
+// not, and any other error if it cannot tell. It should take as long for a
+// user that does not exist. An authorization identity that differs from the
+// user is refused.
+func Passwords(verify func(ctx context.Context, user, password string) error) Authenticator {
+	check := func(ctx context.Context, user, password string) (string, error) {
+		return user, verify(ctx, user, password)
+	}
+	return mechanisms{
+		{"PLAIN", func(ctx context.Context) Exchange { return newPlain(ctx, check) }},
+		{"LOGIN", func(ctx context.Context) Exchange { return &login{exchange: exchange{ctx: ctx, verify: check}} }},
+	}
+}
+
+// Tokens returns an Authenticator that offers OAUTHBEARER (RFC 7628) and
+// XOAUTH2. User is what the client claims, and may be empty with OAUTHBEARER.
+// Verify returns the identity that the token stands for, or ErrCredentials,
+// or any other error if it cannot tell.
+func Tokens(verify func(ctx context.Context, user, token string) (identity string, err error)) Authenticator {
+	return mechanisms{
+		{"OAUTHBEARER", func(ctx context.Context) Exchange { return newBearer(ctx, verify) }},
+		{"XOAUTH2", func(ctx context.Context) Exchange { return &xoauth2{exchange: exchange{ctx: ctx, verify: verify}} }},
+	}
+}
+
+// Authenticators joins several into one, which offers the mechanisms of all.
+// Of those that offer the same mechanism the first runs it.
+func Authenticators(list ...Authenticator) Authenticator { return joined(list) }
+
+type joined []Authenticator
+
+func (j joined) Mechanisms(c *Conn) []string {
+	var names []string
+	for _, a := range j {
+		for _, m := range a.Mechanisms(c) {
+			if !slices.Contains(names, m) {
+				names = append(names, m)
+			}
+		}
+	}
+	return names
+}
+
+func (j joined) Begin(ctx context.Context, c *Conn, mech string) (Exchange, error) {
+	for _, a := range j {
+		if slices.Contains(a.Mechanisms(c), mech) {
+			return a.Begin(ctx, c, mech)
+		}
+	}
+	return nil, errNoMechanism
+}
+
+var (
+	errNoMechanism = errors.New("smtp server: authenticator does not know the mechanism it was asked for")
+	errMalformed   = errors.New("smtp server: malformed authentication response")
+)
+
+type mechanisms []struct {
+	name  string
+	begin func(context.Context) Exchange
+}
+
+func (m mechanisms) Mechanisms(*Conn) []string {
+	names := make([]string, len(m))
+	for i := range m {
+		names[i] = m[i].name
+	}
+	return names
+}
+
+func (m mechanisms) Begin(ctx context.Context, _ *Conn, mech string) (Exchange, error) {
+	for i := range m {
+		if m[i].name == mech {
+			return m[i].begin(ctx), nil
+		}
+	}
+	return nil, errNoMechanism
+}
+
+// exchange is what the mechanisms have in common.
+type exchange struct {
+	ctx      context.Context
+	verify   func(ctx context.Context, user, secret string) (string, error)
+	identity string
+	checked  bool
+	err      error // of verify
+}
+
+func (x *exchange) Identity() string { return x.identity }
+
+func (x *exchange) check(user, secret string) error {
+	x.checked = true
+	x.identity, x.err = x.verify(x.ctx, user, secret)
+	return x.err
+}
+
+// outcome tells what verify said from what the mechanism found malformed.
+func (x *exchange) outcome(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case x.err != nil:
+		return x.err
+	case x.checked:
+		return err
+	}
+	return fmt.Errorf("%w: %v", errMalformed, err)
+}
+
+type plain struct {
+	exchange
+	sasl.Server
+}
+
+func newPlain(ctx context.Context, verify func(context.Context, string, string) (string, error)) Exchange {
+	x := &plain{exchange: exchange{ctx: ctx, verify: verify}}
+	x.Server = sasl.NewPlainServer(func(identity, user, password string) error {
+		if identity != "" && identity != user {
+			x.checked = true
+			return ErrCredentials
+		}
+		return x.check(user, password)
+	})
+	return x
+}
+
+func (x *plain) Next(response []byte) ([]byte, bool, error) {
+	challenge, done, err := x.Server.Next(response)
+	return challenge, done, x.outcome(err)
+}
+
+// login is LOGIN, which has no RFC: two prompts.
+type login struct {
+	exchange
+	user  string
+	state int
+}
+
+func (x *login) Next(response []byte) ([]byte, bool, error) {
+	switch {
+	case x.state == 0 && response == nil:
+		x.state = 1
+		return []byte("Username:"), false, nil
+	case x.state <= 1:
+		x.user, x.state = string(response), 2
+		return []byte("Password:"), false, nil
+	case x.state == 2:
+		x.state = 3
+		return nil, true, x.check(x.user, string(response))
+	}
+	return nil, false, sasl.ErrUnexpectedClientResponse
+}
+
+type bearer struct {
+	exchange
+	sasl.Server
+	failed bool
+}
+
+func newBearer(ctx context.Context, verify func(context.Context, string, string) (string, error)) Exchange {
+	x := &bearer{exchange: exchange{ctx: ctx, verify: verify}}
+	x.Server = sasl.NewOAuthBearerServer(func(o sasl.OAuthBearerOptions) *sasl.OAuthBearerError {
+		if x.check(o.Username, o.Token) != nil {
+			return &sasl.OAuthBearerError{Status: "invalid_token", Schemes: "bearer"}
+		}
+		return nil
+	})
+	return x
+}
+
+func (x *bearer) Next(response []byte) ([]byte, bool, error) {
+	if x.failed {
+		// The client has acknowledged the error, in whatever way (RFC 7628 §3.2.3).
+		return nil, false, x.outcome(ErrCredentials)
+	}
+	challenge, done, err := x.Server.Next(response)
+	x.failed = !done && err == nil && response != nil
+	return challenge, done, x.outcome(err)
+}
+
+// xoauth2 is XOAUTH2, which has no RFC: "user=" user ^A "auth=Bearer " token
+// ^A ^A, and on failure a JSON challenge that the client acknowledges.
+type xoauth2 struct {
+	exchange
+	failed bool
+}
+
+func (x *xoauth2) Next(response []byte) ([]byte, bool, error) {
+	switch {
+	case x.failed:
+		return nil, false, x.outcome(ErrCredentials)
+	case response == nil:
+		return []byte{}, false, nil
+	}
+	body, ok := bytes.CutSuffix(response, []byte("\x01\x01"))
+	user, auth, found := bytes.Cut(body, []byte("\x01"))
+	user, isUser := bytes.CutPrefix(user, []byte("user="))
+	const scheme = "auth=Bearer "
+	if !ok || !found || !isUser || len(auth) < len(scheme) || !bytes.EqualFold(auth[:len(scheme)], []byte(scheme)) {
+		return nil, false, errMalformed
+	}
+	if x.check(string(user), string(auth[len(scheme):])) != nil {
+		x.failed = true
+		return []byte(`{"status":"401","schemes":"bearer"}`), false, nil
+	}
+	return nil, true, nil
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A scope is the context of a session or a mail transaction. Most handlers
+// never wait on one, so its channel, its tie to the parent and its timer are
+// made when somebody asks for Done: a message costs no allocation for them.
+type scope struct {
+	parent context.Context
+	limit  time.Duration // how long one handler call may take; not positive: without bound
+
+	mu      sync.Mutex
+	done    chan struct{}
+	err     error
+	calling bool
+	untie   func() bool
+	timer   *time.Timer
+}
+
+func (s *scope) Deadline() (time.Time, bool) { return s.parent.Deadline() }
+
+func (s *scope) Value(key any) any { return s.parent.Value(key) }
+
+func (s *scope) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	return s.parent.Err()
+}
+
+func (s *scope) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done != nil {
+		return s.done
+	}
+	s.done = make(chan struct{})
+	if s.err != nil {
+		close(s.done)
+		return s.done
+	}
+	s.untie = context.AfterFunc(s.parent, func() { s.end(s.parent.Err()) })
+	s.startTimer()
+	return s.done
+}
+
+// enter marks the beginning of a handler call, leave its end.
+func (s *scope) enter() {
+	s.mu.Lock()
+	s.calling = true
+	s.startTimer()
+	s.mu.Unlock()
+}
+
+func (s *scope) leave() {
+	s.mu.Lock()
+	s.calling = false
+	s.stopTimer()
+	s.mu.Unlock()
+}
+
+// startTimer and stopTimer are called with mu held.
+func (s *scope) startTimer() {
+	if s.done == nil || s.err != nil || s.limit <= 0 || !s.calling || s.timer != nil {
+		return
+	}
+	s.timer = time.AfterFunc(s.limit, func() { s.end(context.DeadlineExceeded) })
+}
+
+func (s *scope) stopTimer() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// end ends the scope for good.
+func (s *scope) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	s.err = err
+	s.stopTimer()
+	if s.done != nil {
+		close(s.done)
+		s.untie()
+	}
+}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+)
+
+// startTLS runs STARTTLS (RFC 3207). Success leads to connected: all that was
+// said before is forgotten (§4.2).
+func (c *conn) startTLS([]byte) {
+	switch {
+	case c.encrypted:
+		c.refuse(tlsTwice)
+		return
+	case c.cfg.startTLS == nil:
+		c.refuse(notImplemented)
+		return
+	}
+	c.reply(replyReadyForTLS)
+	if err := c.flush(); err != nil {
+		c.end(err)
+		return
+	}
+	// Whatever came behind STARTTLS came unprotected, perhaps from somebody
+	// in the middle: it is dropped before the handshake reads (CVE-2011-0411).
+	c.in.Reset(c.nc, false)
+	t := tls.Server(c.raw, c.cfg.startTLS)
+	if err := c.handshake(t); err != nil {
+		// Nothing can be said: the client awaits TLS records.
+		c.aborted = true
+		c.end(err)
+		return
+	}
+	c.in.Reset(t, true)
+	c.offers, c.chat = nil, 0
+	c.setLineLimit()
+	c.update(func(i *Info) { i.Hello, i.HelloVerb = "", "" })
+	c.state = connected
+	c.session.Reset(c.ctx, ResetSTARTTLS)
+}
+
+// handshake runs the TLS handshake under its deadline, and makes t what is
+// read and written.
+func (c *conn) handshake(t tlsConn) error {
+	c.mu.Lock()
+	deadline := time.Now().Add(c.cfg.limits.HandshakeTimeout)
+	c.readUntil, c.writeUntil = deadline, deadline
+	err := c.raw.SetDeadline(deadline)
+	c.mu.Unlock()
+	if h, ok := t.(interface{ HandshakeContext(context.Context) error }); ok && err == nil {
+		err = h.HandshakeContext(c.ctx)
+	}
+	if err != nil {
+		c.aborted = true
+		c.observe(Event{Kind: TLSFailed, Err: err})
+		return errors.Join(errors.New("smtp server: TLS handshake"), err)
+	}
+	state := t.ConnectionState()
+	c.encrypted = true
+	c.nc = t.(net.Conn)
+	c.update(func(i *Info) { i.TLS = &state })
+	c.observe(Event{Kind: TLSStarted})
+	return nil
+}
