@@ -118,7 +118,7 @@ func (c *conn) exchange(x Exchange, response []byte) error {
 		c.reply(smtp.Reply{Code: 334, Text: base64.StdEncoding.EncodeToString(challenge)})
 		line, err := c.readLine()
 		switch {
-		case err == wire.ErrLineTooLong, len(line)+2 > maxAuthLine:
+		case err == wire.ErrLineTooLong, len(line)+2 > smtp.MaxAuthLine:
 			c.refuse(authTooLong) // §4.1 of RFC 4954
 			return answered{err}
 		case err == wire.ErrBareLF:

@@ -57,6 +57,7 @@ type conn struct {
 	authFails  int
 	ended      bool  // no further command is read
 	aborted    bool  // nothing more is sent
+	secretDue  bool  // AUTH was the last command: junk may be a response
 	unwelcome  bool  // sent away with 421
 	reason     error // for Session.Close; nil after QUIT
 	writeUntil time.Time
@@ -119,9 +120,6 @@ func (c *conn) serve() {
 
 // open begins the session and sends the greeting, or the refusal.
 func (c *conn) open() bool {
-	if c.intercepted("", nil) {
-		return !c.ended
-	}
 	c.ctx.enter()
 	session, err := c.srv.Handler.NewSession(c.ctx, &c.Conn)
 	c.ctx.leave()
@@ -131,7 +129,6 @@ func (c *conn) open() bool {
 		if !ok {
 			return false
 		}
-		c.session = nil
 		c.state = refused
 		c.reason = err
 		c.reply(r)
@@ -142,8 +139,10 @@ func (c *conn) open() bool {
 		return false
 	}
 	c.session = session
-	c.reply(c.cfg.greeting)
-	return true
+	if !c.intercepted("", nil) {
+		c.reply(c.cfg.greeting)
+	}
+	return !c.ended
 }
 
 // loop reads and runs commands until the connection ends.
@@ -186,11 +185,13 @@ func (c *conn) run(row *command, arg []byte) {
 func (c *conn) row(line []byte, err error) (*command, []byte) {
 	switch {
 	case err == wire.ErrLineTooLong:
-		c.heard(nil)
+		c.verb = ""
+		c.heard(nil, false)
 		c.refuse(lineTooLong)
 		return nil, nil
 	case err == wire.ErrBareLF:
-		c.heard(line)
+		c.verb = ""
+		c.heard(line, false)
 		c.refuse(lineEndsBadly)
 		return nil, nil
 	case err != nil:
@@ -198,13 +199,15 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		return nil, nil
 	}
 	verb, arg, known := smtp.ParseVerb(line)
-	if !known {
+	row := c.cfg.verbs[verb]
+	if !known && len(c.cfg.handlers) > 0 {
 		word, rest := smtp.CutVerb(line)
-		verb, arg = smtp.Verb(bytes.ToUpper(word)), rest
+		if row = c.cfg.verbs[smtp.Verb(bytes.ToUpper(word))]; row != nil {
+			verb, arg = row.verb, rest
+		}
 	}
 	c.verb = verb
-	c.heard(line)
-	row := c.cfg.verbs[verb]
+	c.heard(line, row != nil)
 	switch lmtp := c.srv.Role == LMTP; {
 	case c.intercepted(verb, line):
 		return nil, nil
@@ -214,7 +217,7 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 	case row == nil, lmtp && row.traits&notLMTP != 0, !lmtp && row.traits&onlyLMTP != 0:
 		c.refuse(unknownCommand)
 		return nil, nil
-	case len(line)+2 > c.offers.MaxLine(verb, c.cfg.rows...)+c.cfg.limits.MaxLine && verb != smtp.AUTH:
+	case len(line)+2 > smtp.MaxCommandLine && len(line)+2 > c.maxLine(verb):
 		c.refuse(lineTooLong)
 		return nil, nil
 	}
@@ -236,7 +239,7 @@ func (c *conn) check(row *command, arg []byte) (refusal smtp.Reply) {
 		return notOffered
 	case row.traits&noArgument != 0 && len(arg) > 0:
 		return noArgumentTaken
-	case bytes.ContainsAny(arg, "\x00\r"):
+	case bytes.IndexByte(arg, 0) >= 0 || bytes.IndexByte(arg, '\r') >= 0:
 		return badCharacters
 	}
 	return smtp.Reply{}

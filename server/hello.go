@@ -41,16 +41,14 @@ func (c *conn) hello(arg []byte) {
 }
 
 // setLineLimit bounds what is gathered of a line: the longest command that
-// the extensions on offer allow (RFC 5321 §4.1.1.5).
+// the extensions on offer allow.
 func (c *conn) setLineLimit() {
-	limit := smtp.MaxCommandLine
-	for i := range c.cfg.table {
-		limit = max(limit, c.offers.MaxLine(c.cfg.table[i].verb, c.cfg.rows...))
-	}
-	c.lineLimit = limit + c.cfg.limits.MaxLine
-	if c.offers.Has(smtp.ExtAuth) {
-		c.lineLimit = max(c.lineLimit, maxAuthLine)
-	}
+	c.lineLimit = max(c.maxLine(smtp.MAIL), c.maxLine(smtp.RCPT), c.maxLine(smtp.AUTH), c.maxLine(smtp.NOOP))
+}
+
+// maxLine is how long a command may be (RFC 5321 §4.5.3.1.4, §2.2.1).
+func (c *conn) maxLine(verb smtp.Verb) int {
+	return min(c.offers.MaxLine(verb, c.cfg.rows...)+c.cfg.limits.MaxLine, maxGathered)
 }
 
 // resetSession ends the transaction, if there is one, and tells the session.

@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"github.com/postrider/postrider/internal/wire"
+)
 
 // Limits bound what a client can make the server do. Every zero field means
 // the default its comment names. A negative number means no limit, except
@@ -47,7 +51,7 @@ type Limits struct {
 	MaxAuthFailures int
 	// MaxLine limits a command line in octets beyond the 512 of RFC 5321
 	// §4.5.3.1.4 plus what the extensions on offer add. If zero, nothing is
-	// added; at most 8,192 can be.
+	// added; at most 2,048 can be.
 	MaxLine int
 
 	// HandshakeTimeout bounds a TLS handshake. If zero, 1 minute.
@@ -75,7 +79,7 @@ type Limits struct {
 
 const (
 	defaultHandlerTimeout = 5 * time.Minute
-	maxAuthLine           = 12288 // RFC 4954 §4
+	maxGathered           = wire.SmallBuffer - 1024 // a line must fit into the buffer
 	flushBeyond           = 32 << 10
 	closeGrace            = 10 * time.Second // how long a refused client may take to QUIT
 )
@@ -106,7 +110,7 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxAuthFailures <= 0 {
 		l.MaxAuthFailures = 3
 	}
-	l.MaxLine = min(max(l.MaxLine, 0), 8192)
+	l.MaxLine = min(max(l.MaxLine, 0), 2048)
 	l.HandshakeTimeout = or(l.HandshakeTimeout, time.Minute)
 	l.CommandTimeout = or(l.CommandTimeout, 5*time.Minute)
 	l.DataTimeout = or(l.DataTimeout, 3*time.Minute)

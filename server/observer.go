@@ -121,23 +121,45 @@ func (c *conn) observe(e Event) {
 }
 
 // heard tells the observer of a command line.
-func (c *conn) heard(line []byte) {
+func (c *conn) heard(line []byte, known bool) {
 	if c.srv.Observer == nil {
 		return
 	}
-	c.observe(Event{Kind: CommandReceived, Verb: c.verb, Line: string(redact(line))})
+	text := string(redact(line))
+	if c.secretDue && !known {
+		text = "***"
+	}
+	c.secretDue = c.verb == smtp.AUTH
+	c.observe(Event{Kind: CommandReceived, Verb: c.verb, Line: text})
 }
 
-// redact hides what could be a credential: all behind the mechanism of AUTH.
-// A line that only looks like a misspelt AUTH is cut short too.
+// redact hides what could be a credential: all behind the mechanism of AUTH,
+// and of a line that only looks like AUTH all behind its first word.
 func redact(line []byte) []byte {
 	word, rest, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
 	if len(word) < 4 || !bytes.EqualFold(word[:4], []byte("AUTH")) {
 		return line
 	}
-	mech, secret, _ := bytes.Cut(bytes.TrimSpace(rest), []byte(" "))
-	if len(bytes.TrimSpace(secret)) == 0 {
-		return line
+	mech, secret, more := bytes.Cut(bytes.TrimSpace(rest), []byte(" "))
+	switch {
+	case len(word) > 4 && len(rest) > 0, !isMechanism(mech):
+		return append(bytes.Clone(word[:4]), " ***"...)
+	case more && len(secret) > 0:
+		return append(append(append(bytes.Clone(word), ' '), mech...), " ***"...)
 	}
-	return append(append(append(bytes.Clone(word), ' '), mech...), " ***"...)
+	return line
+}
+
+// isMechanism reports whether b can name a mechanism (RFC 4422 §3.1), and is
+// not rather a response in the wrong place.
+func isMechanism(b []byte) bool {
+	if len(b) > 20 {
+		return false
+	}
+	for _, c := range bytes.ToUpper(b) {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
