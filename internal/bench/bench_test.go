@@ -12,8 +12,9 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 9, "interleaved rounds per case")
-	slice  = flag.Duration("slice", 200*time.Millisecond, "length of one round on one server")
+	rounds   = flag.Int("rounds", 9, "interleaved rounds per case")
+	profiles = flag.String("profiles", "", "folder for a CPU profile of each Go server in each case")
+	slice    = flag.Duration("slice", 200*time.Millisecond, "length of one round on one server")
 )
 
 // measured collects what the benchmarks found, for the table.
@@ -44,7 +45,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func benchLoad() load { return load{rounds: *rounds, slice: *slice, conns: 10} }
+func benchLoad() load {
+	return load{rounds: *rounds, slice: *slice, conns: 10, profiles: *profiles}
+}
 
 // BenchmarkServer measures every installed server in every case. A case is one
 // iteration: its servers are interleaved, so one line holds them all.

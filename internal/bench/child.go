@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ const (
 	envServer = "POSTRIDER_BENCH_SERVER" // the peer's name
 	envTLS    = "POSTRIDER_BENCH_TLS"    // "1": implicit TLS
 	envConns  = "POSTRIDER_BENCH_CONNS"  // connections to allow
+	envCPU    = "POSTRIDER_BENCH_CPU"    // file for a CPU profile
 )
 
 // The questions a child answers, one line each, on its standard input.
@@ -47,6 +49,9 @@ func startChild(name string, opt options) (*child, error) {
 	}
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), envServer+"="+name, envConns+"="+strconv.Itoa(opt.conns))
+	if opt.profile != "" {
+		cmd.Env = append(cmd.Env, envCPU+"="+opt.profile)
+	}
 	if opt.tls {
 		cmd.Env = append(cmd.Env, envTLS+"=1")
 	}
@@ -108,6 +113,17 @@ func (c *child) line() (string, error) {
 func runChild(name string) error {
 	opt := options{tls: os.Getenv(envTLS) == "1"}
 	opt.conns, _ = strconv.Atoi(os.Getenv(envConns))
+	if path := os.Getenv(envCPU); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	for _, p := range peers() {
 		if p.name != name {
 			continue

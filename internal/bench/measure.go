@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -13,6 +14,7 @@ type load struct {
 	conns    int           // connections at once
 	slice    time.Duration // length of a round
 	messages int           // messages a connection. If not zero, slice is not used.
+	profiles string        // folder for CPU profiles. If empty, none are made.
 }
 
 // A sample is what one round on one server gave.
@@ -35,7 +37,11 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 	children := make([]*child, len(all))
 	for i, p := range all {
 		results[i].server = p.name
-		k, err := startChild(p.name, options{})
+		var opt options
+		if l.profiles != "" && p.name != sinkName {
+			opt.profile = filepath.Join(l.profiles, c.key+"-"+p.name+".pprof")
+		}
+		k, err := startChild(p.name, opt)
 		if err != nil {
 			return nil, err
 		}

@@ -25,6 +25,8 @@ type peer struct {
 type options struct {
 	tls   bool // implicit TLS, with a fresh ECDSA P-256 certificate
 	conns int  // connections to allow in all. If zero, the server's default.
+
+	profile string // file for a CPU profile of the child. If empty, none.
 }
 
 // An instance is a server that listens, seen from its own child process.
@@ -38,6 +40,7 @@ type instance struct {
 func peers() []peer {
 	return []peer{
 		{name: floorName, start: startFloor},
+		{name: oursName, start: startOurs},
 		{name: goSMTPName, start: startGoSMTP},
 		{name: sinkName, start: startSink, installed: sinkInstalled},
 	}
