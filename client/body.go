@@ -1,0 +1,183 @@
+package client
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+var bodyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// copyBody hands what r gives to w, the memory itself if r is memory.
+func copyBody(w io.Writer, r io.Reader) error {
+	if isMemory(r) {
+		_, err := r.(io.WriterTo).WriteTo(w)
+		return err
+	}
+	buf := bodyBuffers.Get().(*[64 << 10]byte)
+	defer bodyBuffers.Put(buf)
+	for {
+		n, err := r.Read(buf[:])
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// isMemory reports whether r holds its octets, so that they cannot have changed
+// since they were examined: whoever can hand them out in one piece does.
+func isMemory(r io.Reader) bool {
+	_, writes := r.(io.WriterTo)
+	_, file := r.(*os.File)
+	return writes && !file
+}
+
+// examination is what is known of a message before it is sent.
+type examination struct {
+	kind     smtp.Kind // KindBareLineEnd only if a line end within is not CRLF
+	needsEnd bool      // the last line lacks its CRLF
+}
+
+func (e examination) complete() bool { return e.kind.Has(smtp.KindExamined) }
+
+// examine learns what the content needs. A plain reader with more than 64 KB
+// remains unknown.
+func examine(content smtp.Content) (smtp.Content, examination, error) {
+	if content.Open == nil {
+		return content, examination{}, localError{errNoContent}
+	}
+	if !content.Reusable() {
+		var err error
+		if content, err = content.Examine(); err != nil || !content.Reusable() {
+			return content, examination{}, err
+		}
+	}
+	if content.Kind.Has(smtp.KindExamined) && !content.Kind.Has(smtp.KindBareLineEnd) {
+		return content, examination{kind: content.Kind}, nil
+	}
+	r, err := content.Open()
+	if err != nil {
+		return content, examination{}, err
+	}
+	defer r.Close()
+	var e counter
+	if err := copyBody(&e, r); err != nil {
+		return content, examination{}, err
+	}
+	content.Size, content.Kind = e.n, e.Kind()
+	known := examination{kind: content.Kind}
+	if content.Kind.Has(smtp.KindBareLineEnd) && !bareWithin(e.Examiner, '\n') {
+		known = examination{kind: content.Kind &^ smtp.KindBareLineEnd, needsEnd: true}
+	}
+	return content, known, nil
+}
+
+type counter struct {
+	smtp.Examiner
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return c.Examiner.Write(p)
+}
+
+// bareWithin reports whether a CR or LF stands alone in what e, a copy, has seen,
+// whose last octet was last.
+func bareWithin(e smtp.Examiner, last byte) bool {
+	if last == '\r' {
+		e.Write([]byte("\n"))
+	} else {
+		e.Write([]byte("\r\n"))
+	}
+	return e.Kind().Has(smtp.KindBareLineEnd)
+}
+
+// A checkedWriter refuses octets that the transaction does not allow, before
+// they are written: what was examined earlier may have changed since, and a bare
+// line end that slips through can become a message of its own.
+type checkedWriter struct {
+	w         io.Writer
+	forbidden smtp.Kind
+	seen      smtp.Examiner
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	w.seen.Write(p)
+	kind := w.seen.Kind() & w.forbidden &^ smtp.KindBareLineEnd
+	if w.forbidden.Has(smtp.KindBareLineEnd) && bareWithin(w.seen, p[len(p)-1]) {
+		kind |= smtp.KindBareLineEnd
+	}
+	if kind != 0 {
+		return 0, needOf(kind)
+	}
+	return w.w.Write(p)
+}
+
+// forbidden returns what a message may not have under BODY= (RFC 6152, RFC 3030).
+func forbidden(body smtp.BodyType) smtp.Kind {
+	switch body {
+	case smtp.BodyBinaryMIME:
+		return 0
+	case smtp.Body8BitMIME:
+		return smtp.KindBareLineEnd | smtp.KindNUL
+	}
+	return smtp.KindBareLineEnd | smtp.KindNUL | smtp.Kind8Bit
+}
+
+// needOf says which extension would have allowed what is in kind.
+func needOf(kind smtp.Kind) *ContentError {
+	switch {
+	case kind&smtp.KindNUL != 0:
+		return &ContentError{smtp.ExtBinaryMIME, "the message has NUL octets and the server does not offer CHUNKING and BINARYMIME"}
+	case kind&smtp.KindBareLineEnd != 0:
+		return &ContentError{smtp.ExtBinaryMIME, "the message has line ends that are not CRLF and the server does not offer CHUNKING and BINARYMIME"}
+	}
+	return &ContentError{smtp.Ext8BitMIME, "the message has 8-bit octets and the server does not offer 8BITMIME"}
+}
+
+// A lineEnder writes CRLF for every line end, be it CRLF, LF or CR.
+type lineEnder struct {
+	w     io.Writer
+	wasCR bool
+}
+
+func (l *lineEnder) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		if l.wasCR && p[0] == '\n' { // its CRLF is written
+			l.wasCR = false
+			p = p[1:]
+			continue
+		}
+		i := bytes.IndexAny(p, "\r\n")
+		if i < 0 {
+			i = len(p)
+		}
+		if _, err := l.w.Write(p[:i]); err != nil {
+			return 0, err
+		}
+		if l.wasCR = i < len(p) && p[i] == '\r'; i < len(p) {
+			if _, err := l.w.Write([]byte("\r\n")); err != nil {
+				return 0, err
+			}
+			i++
+		}
+		p = p[i:]
+	}
+	return n, nil
+}

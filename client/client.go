@@ -1,0 +1,234 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// A Client sends messages to one server over connections that it keeps and
+// shares. It is safe for concurrent use; make one and keep it. Its fields must
+// not change after the first call, and it must not be copied.
+type Client struct {
+	// Addr is "host:port", or the path of a unix socket. Port may be a service
+	// name. There is no default.
+	Addr string
+	// Network is "tcp", "tcp4", "tcp6" or "unix". If empty, "tcp".
+	Network string
+	// TLSMode says how connections are protected. If zero, TLSAuto, which never
+	// falls back to plaintext.
+	TLSMode TLSMode
+	// TLSConfig is for all handshakes. If nil, the zero tls.Config. An empty
+	// ServerName is the host of Addr, a nil ClientSessionCache one of the
+	// Client's own, and no version below TLS 1.2 is spoken.
+	TLSConfig *tls.Config
+	// Auth authenticates every connection. Credentials are sent over TLS to a
+	// verified server, or to this machine, and nowhere else. If nil, nobody
+	// authenticates.
+	Auth Auth
+	// LocalName is said in EHLO. If empty, DefaultHello.
+	LocalName string
+	// LMTP speaks LMTP (RFC 2033): each recipient has an outcome of his own. If
+	// false, SMTP.
+	LMTP bool
+	// Dial makes the network connections, for a proxy or a local address. With
+	// ImplicitTLS the handshake follows. If nil, a net.Dialer does.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Timeouts limits every wait. Zero fields have the defaults of RFC 5321.
+	Timeouts Timeouts
+
+	// MaxConns limits the connections open at a time; who finds none free waits.
+	// If zero, 10. If negative, there is no limit.
+	MaxConns int
+	// MaxIdle limits the connections kept for later. If zero, as MaxConns, or 10
+	// if that has no limit. If negative, none is kept.
+	MaxIdle int
+	// IdleTimeout is how long a connection is kept. If zero, 30 seconds.
+	IdleTimeout time.Duration
+	// MaxAge is how long a connection is used. If zero, 1 hour.
+	MaxAge time.Duration
+	// MaxMessages limits the messages sent over one connection. If zero, there is
+	// no limit: a server that has one says so, and the message goes again over a
+	// new connection.
+	MaxMessages int
+
+	// AllOrNothing sends nothing if one recipient is refused, at the cost of one
+	// round trip. With LMTP a recipient can still fail alone after the data. If
+	// false, the message goes to those that were accepted.
+	AllOrNothing bool
+	// NormalizeLineEnds writes CRLF for every CR or LF that stands alone, which
+	// changes the message and breaks signatures over it. If false, such a
+	// message goes by BDAT with BODY=BINARYMIME if the server can take that, and
+	// is otherwise refused with a *ContentError before anything is sent.
+	NormalizeLineEnds bool
+	// Chunking sends by BDAT wherever the server offers CHUNKING. If false, only
+	// messages that need it.
+	Chunking bool
+	// Optimistic writes the envelope and the message in one go if it has at most
+	// 64 KB and the server offers PIPELINING and CHUNKING: one round trip for a
+	// message, where two are normal. If false, the envelope is answered first.
+	//
+	// It is off by default because servers are deployed that, having refused
+	// BDAT, run the octets of the message as commands: whoever wrote the message
+	// could then speak in this session. A connection on which everything was
+	// refused is closed, which is too late to prevent it. It also relies on the
+	// server to read on while it answers (RFC 2920 §3.1). Set it for servers that
+	// you know.
+	Optimistic bool
+	// NoRedial reports a connection that was gone, or said 421, as the failure of
+	// the message that found out. If false, the message goes once over a new
+	// connection, if the old one had carried a message before and the last octet
+	// of this one had not been written.
+	NoRedial bool
+
+	// Extensions are rows for parameters of one's own, which stand in
+	// MailParams.Other and RcptParams.Other. If nil, none.
+	Extensions []*smtp.Extension
+	// Trace sees what happens on the connections. If nil, nobody does.
+	Trace *Trace
+
+	queue    queue
+	sessions sync.Once
+	cache    tls.ClientSessionCache
+}
+
+// Send sends one message and says what became of it for each recipient. The
+// Result is never nil. The error is nil if the message was delivered to one
+// recipient at least, and else a *SendError; with AllOrNothing it is nil only if
+// no recipient was refused before the data.
+//
+// A content that was not examined is looked at first, and what the server cannot
+// take is refused before anything is sent. When ctx ends, Send returns at once
+// and the connection is closed. If the server's last word is missing,
+// errors.Is(err, ErrUnknown).
+func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
+	t, err := newTransaction(ctx, &env, content)
+	if err != nil {
+		return t.end(nil, err)
+	}
+	defer func() { t.body.Close() }()
+	if !c.queue.join(c.limits()) {
+		return t.end(nil, ErrClosed)
+	}
+	defer c.queue.part()
+	w := &waiter{t: t}
+	for redialled := c.NoRedial; ; redialled = true {
+		conn, err := c.attempt(w, redialled)
+		if err == errAgain {
+			if err = t.again(); err == nil {
+				continue
+			}
+		}
+		return t.end(conn, err)
+	}
+}
+
+// errAgain is what attempt returns for a message that may have another.
+var errAgain = errors.New("again")
+
+// attempt sends the message over one connection, and returns it to say who it was.
+func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
+	t := w.t
+	conn, h, err := c.connection(w)
+	switch {
+	case err != nil:
+		return nil, err
+	case h.err != nil:
+		return h.conn, h.err
+	case h.lost && last:
+		c.queue.freeSlot()
+		return nil, &ConnError{Op: "MAIL", Err: errLost}
+	case h.lost:
+		w.slot = true
+		return nil, errAgain
+	}
+	used := conn.messages > 0
+	if err = conn.enter(t.ctx, "MAIL"); err == nil {
+		if !h.chained {
+			err = conn.begin(t)
+		}
+		if err == nil {
+			err = conn.run(t, &c.queue)
+		}
+		if err != nil && conn.dead != nil && used && !last && t.mayGoAgain(err) {
+			err = errAgain
+		}
+		conn.leave()
+	}
+	c.queue.release(conn)
+	return conn, err
+}
+
+var errLost = errors.New("the connection was lost before the message was sent")
+
+// connection returns a connection that is ready for MAIL, or a handover that says
+// why there is none.
+func (c *Client) connection(w *waiter) (*Conn, handover, error) {
+	for {
+		var h handover
+		wait := false
+		if w.slot {
+			w.slot = false
+		} else if h, wait = c.queue.take(w); wait {
+			var err error
+			if h, err = c.queue.await(w.t.ctx, w); err != nil {
+				return nil, h, err
+			}
+		}
+		switch {
+		case h.err != nil || h.lost || h.chained:
+			return h.conn, h, nil
+		case h.conn == nil:
+			conn, err := c.connect(w.t.ctx)
+			if err != nil {
+				c.queue.freeSlot()
+			}
+			return conn, h, err
+		case h.conn.quiet():
+			if t := c.Trace; t != nil && t.Reused != nil {
+				t.Reused(h.conn.info)
+			}
+			return h.conn, h, nil
+		}
+		h.conn.Close()
+		c.queue.freeSlot()
+	}
+}
+
+// Connect makes a connection outside of those that Send uses: dialled, greeted,
+// encrypted and authenticated, ready for MAIL. The caller closes it.
+func (c *Client) Connect(ctx context.Context) (*Conn, error) { return c.connect(ctx) }
+
+// CloseIdle says QUIT on the connections that nobody uses.
+func (c *Client) CloseIdle() { c.queue.closeIdle() }
+
+// Close lets no new call of Send begin, waits for those that run and says QUIT on
+// what is left, for which it waits no longer than Timeouts.Quit. A second Close
+// returns ErrClosed.
+func (c *Client) Close() error { return c.queue.close() }
+
+func (c *Client) limits() limits {
+	const many = 1 << 30
+	l := limits{open: c.MaxConns, idle: c.MaxIdle, messages: c.MaxMessages, idleTimeout: c.IdleTimeout, maxAge: c.MaxAge}
+	switch {
+	case l.open == 0:
+		l.open = 10
+	case l.open < 0:
+		l.open = many
+	}
+	if l.idle == 0 {
+		l.idle = min(l.open, max(10, c.MaxConns))
+	}
+	if l.idleTimeout <= 0 {
+		l.idleTimeout = 30 * time.Second
+	}
+	if l.maxAge <= 0 {
+		l.maxAge = time.Hour
+	}
+	return l
+}

@@ -1,0 +1,170 @@
+package client
+
+import (
+	"errors"
+	"io"
+
+	"github.com/postrider/postrider/internal/wire"
+	"github.com/postrider/postrider/smtp"
+)
+
+// A bodyWriter sends message data. It holds back the end of it in the
+// connection's buffer, so that something may go in the same write.
+type bodyWriter interface {
+	io.Writer
+	finish() error
+	sent() bool // nothing is held back
+	trace()
+}
+
+// body sends the data and, if somebody waits in q, his envelope behind it.
+func (c *Conn) body(t *transaction, q *queue) error {
+	c.buf = c.buf[:0]
+	var w bodyWriter
+	if t.plan.bdat {
+		w = newChunkWriter(c, t.plan.size, t.plan.params.Body != smtp.BodyBinaryMIME)
+	} else {
+		w = &dataWriter{c: c}
+	}
+	err := t.copyTo(w)
+	if err == nil {
+		err = w.finish()
+	}
+	t.sent = w.sent()
+	if err != nil {
+		return c.bodyFailed(t, err)
+	}
+	own := len(c.buf)
+	c.reset = t.plan.bdat // a refused chunk leaves the transaction open
+	q.claim(c)
+	p := c.buf
+	n, err := c.send(opData, p, c.cfg.Timeouts.DataBlock)
+	t.sent = t.sent || n >= own
+	switch {
+	case err == nil:
+		w.trace()
+		c.traceWrote(p[own:])
+	case !t.sent:
+		return c.bodyFailed(t, err)
+	}
+	return nil // what failed then is not the message: its reply may still come
+}
+
+// bodyTogether writes the commands that are in the buffer with the whole message
+// behind them.
+func (c *Conn) bodyTogether(t *transaction) error {
+	commands := len(c.buf)
+	err := t.copyTo((*heldWriter)(c))
+	if err == nil && t.known.needsEnd && t.plan.params.Body != smtp.BodyBinaryMIME {
+		c.buf = append(c.buf, "\r\n"...)
+	}
+	p := c.buf
+	if err == nil && int64(len(p)-commands) != t.plan.size {
+		err = errSize
+	}
+	if err != nil {
+		return c.fail(opData, err)
+	}
+	n, err := c.send(opData, p, c.cfg.Timeouts.DataBlock)
+	t.sent = n == len(p)
+	if err != nil {
+		return err
+	}
+	c.traceWrote(p[:commands])
+	c.traceData(t.plan.size)
+	return nil
+}
+
+// heldWriter appends to the connection's buffer.
+type heldWriter Conn
+
+func (w *heldWriter) Write(p []byte) (int, error) {
+	w.buf = append(w.buf, p...)
+	return len(p), nil
+}
+
+// copyTo copies the content to w, normalized and checked as the plan says.
+func (t *transaction) copyTo(w io.Writer) error {
+	t.consumed = true
+	if !t.known.complete() || !isMemory(t.body) {
+		w = &checkedWriter{w: w, forbidden: t.plan.forbidden}
+	}
+	if t.plan.normalize {
+		w = &lineEnder{w: w}
+	}
+	return copyBody(w, t.body)
+}
+
+// bodyFailed sorts out why the data could not be sent. A refused chunk leaves a
+// session that goes on. A server that hangs up in the middle may have said why.
+// Anything else ends the connection, so that nobody takes a part for the whole.
+func (c *Conn) bodyFailed(t *transaction, err error) error {
+	var refused *smtp.Error
+	switch {
+	case errors.As(err, &refused) && c.dead == nil:
+		c.reset = true
+		t.result.undecided(refused)
+		return nil
+	case c.dead == nil:
+		return c.fail(opData, err)
+	case !closedByPeer(err):
+		return err
+	}
+	code, raw, readErr := c.readReply(opData, c.cfg.Timeouts.Quit, wire.MaxReplyLines)
+	if readErr != nil || code < 400 {
+		return err
+	}
+	return refusal("", parse(raw))
+}
+
+// noData ends data that nobody is to get: the server waits for it although it
+// refused MAIL or every RCPT (RFC 2920 §3.1).
+func (c *Conn) noData() error {
+	if c.cfg.LMTP {
+		return c.fail(opEnd, errNoReply)
+	}
+	if _, err := c.send(opEnd, append(c.buf[:0], endOfData...), c.cfg.Timeouts.DataEnd); err != nil {
+		return err
+	}
+	c.traceWrote(endOfData)
+	_, err := c.expect(opEnd, "", c.cfg.Timeouts.DataEnd)
+	var refused *smtp.Error
+	if errors.As(err, &refused) {
+		return nil
+	}
+	return err
+}
+
+// LMTP gives one reply for each accepted recipient, of which there is none.
+var errNoReply = errors.New("no reply can be waited for")
+
+// decide reads the reply that decides on the message, with LMTP one for each
+// accepted recipient in the order of RCPT (RFC 2033 §4.2).
+func (c *Conn) decide(t *transaction) error {
+	var verb smtp.Verb
+	if t.plan.bdat {
+		verb = smtp.BDAT
+	}
+	var reply smtp.Reply
+	var outcome error
+	c.reset = false
+	for i, first := 0, true; i < len(t.result.Recipients); i++ {
+		r := &t.result.Recipients[i]
+		if r.Err != errUndecided {
+			continue
+		}
+		if first || c.cfg.LMTP {
+			first = false
+			reply, outcome = c.expect(opEnd, verb, c.cfg.Timeouts.DataEnd)
+			if _, lost := outcome.(*ConnError); lost {
+				return outcome
+			}
+		}
+		r.Reply, r.Err = reply, outcome
+		c.reset = c.reset || t.plan.bdat && outcome != nil
+		if refused, ok := outcome.(*smtp.Error); ok && c.cfg.LMTP && refused.Scope == smtp.ScopeMessage {
+			refused.Scope = smtp.ScopeRecipient
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package client
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// A plan is how a message goes to one server: what it needs of what is offered.
+type plan struct {
+	from      smtp.ReversePath
+	params    smtp.MailParams
+	rcpts     []smtp.Recipient
+	bdat      bool // the data goes by BDAT
+	together  bool // and in one write with the envelope
+	normalize bool // bare line ends become CRLF
+	forbidden smtp.Kind
+	size      int64 // of the message with the CRLF at its end, in octets; -1 if unknown
+}
+
+// plan decides, and says with a *ContentError or *smtp.NotOfferedError why the
+// server cannot take the message.
+func (c *Conn) plan(env *smtp.Envelope, content smtp.Content, known examination) (plan, error) {
+	p := plan{from: env.From, params: env.MailParams, rcpts: env.Recipients, size: content.Size}
+	chunking := c.offers.Has(smtp.ExtChunking)
+	binary := chunking && c.offers.Has(smtp.ExtBinaryMIME)
+	kind := known.kind
+	p.normalize = c.cfg.NormalizeLineEnds && (kind.Has(smtp.KindBareLineEnd) || !known.complete())
+	if p.normalize {
+		kind &^= smtp.KindBareLineEnd
+		p.size = -1
+	}
+
+	switch unsendable := kind & (smtp.KindNUL | smtp.KindBareLineEnd); {
+	case binary && (unsendable != 0 || kind.Has(smtp.KindLongLine)):
+		p.params.Body = smtp.BodyBinaryMIME // RFC 3030 §3
+	case unsendable != 0:
+		return p, needOf(unsendable)
+	case kind.Has(smtp.Kind8Bit) && !c.offers.Has(smtp.Ext8BitMIME):
+		return p, needOf(smtp.Kind8Bit) // RFC 6152 §3
+	case kind.Has(smtp.Kind8Bit), !known.complete() && c.offers.Has(smtp.Ext8BitMIME):
+		p.params.Body = smtp.Body8BitMIME
+	}
+	p.bdat = p.params.Body == smtp.BodyBinaryMIME || c.cfg.Chunking && chunking
+	p.forbidden = forbidden(p.params.Body)
+	if known.needsEnd && p.size >= 0 && p.params.Body != smtp.BodyBinaryMIME {
+		p.size += 2
+	}
+	if p.bdat && !chunking {
+		return p, &smtp.NotOfferedError{Keyword: smtp.ExtChunking}
+	}
+	if err := p.internationalize(c.offers, env, kind); err != nil {
+		return p, err
+	}
+	if err := p.declareSize(c.offers); err != nil {
+		return p, err
+	}
+	c.offers.DropAdvisory(&p.params, c.cfg.Extensions...)
+	if err := c.offers.CheckMail(&p.params, c.cfg.Extensions...); err != nil {
+		return p, err
+	}
+	for i := range p.rcpts {
+		if err := c.offers.CheckRcpt(&p.rcpts[i].RcptParams, c.cfg.Extensions...); err != nil {
+			return p, err
+		}
+	}
+	p.together = c.cfg.Optimistic && !c.cfg.AllOrNothing && chunking && c.offers.Has(smtp.ExtPipelining) &&
+		content.Reusable() && p.size >= 0 && p.size <= maxTogether
+	p.bdat = p.bdat || p.together
+	return p, nil
+}
+
+// maxTogether is the longest message that Optimistic puts behind its envelope.
+const maxTogether = 64 << 10
+
+// internationalize asks for SMTPUTF8 if something needs it, or does without by
+// writing domains as A-labels if nothing else does (RFC 6531 §3.2).
+func (p *plan) internationalize(offers smtp.Offers, env *smtp.Envelope, kind smtp.Kind) error {
+	inEnvelope := env.NeedsUTF8()
+	if !inEnvelope && !kind.Has(smtp.KindUTF8Header) && !p.params.UTF8 {
+		return nil
+	}
+	if offers.Has(smtp.ExtSMTPUTF8) {
+		p.params.UTF8 = true
+		return nil
+	}
+	if kind.Has(smtp.KindUTF8Header) {
+		return &ContentError{smtp.ExtSMTPUTF8, "the header section is not ASCII and the server does not offer SMTPUTF8"}
+	}
+	p.params.UTF8 = false
+	from, err := p.from.ToASCII()
+	p.from.Mailbox = from
+	p.rcpts = make([]smtp.Recipient, len(env.Recipients))
+	for i, r := range env.Recipients {
+		var e error
+		if r.To.Mailbox, e = r.To.ToASCII(); e != nil && err == nil {
+			err = e
+		}
+		p.rcpts[i] = r
+	}
+	if err != nil {
+		return &ContentError{smtp.ExtSMTPUTF8, "an address is not ASCII and the server does not offer SMTPUTF8"}
+	}
+	return nil
+}
+
+// declareSize adds SIZE, or refuses what is over the server's limit (RFC 1870 §6).
+func (p *plan) declareSize(offers smtp.Offers) error {
+	limit, offered := offers.MaxSize()
+	if !offered || p.size < 0 {
+		p.params.Size = 0
+		return nil
+	}
+	if limit > 0 && p.size > limit {
+		return &ContentError{smtp.ExtSize, "the message has " + strconv.FormatInt(p.size, 10) +
+			" octets and the server takes " + strconv.FormatInt(limit, 10)}
+	}
+	p.params.Size = p.size
+	return nil
+}
+
+var errNoContent = errors.New("client: the content has no Open function")

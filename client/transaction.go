@@ -1,0 +1,182 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// A transaction is one message on its way over one connection, or over a second
+// one if the first proves to be gone.
+type transaction struct {
+	ctx     context.Context
+	env     *smtp.Envelope
+	content smtp.Content
+	known   examination
+	body    io.ReadCloser // opened before anything is sent
+	result  *Result
+
+	progress
+}
+
+// progress is how far a transaction has come on its connection.
+type progress struct {
+	plan     plan
+	step     int         // the command to write next
+	answered int         // the command whose reply is to be read next
+	mail     *smtp.Error // why MAIL was refused
+	data     *smtp.Error // why DATA was refused
+	ready    bool        // the server waits for data
+	accepted int         // recipients
+	consumed bool        // body has been read from
+	sent     bool        // the last octet of the message was written
+}
+
+// Send sends one message and says what became of it for each recipient. The
+// error is nil if it was delivered to one at least, and else a *SendError. A
+// content that was not examined is looked at first, and what the server cannot
+// take is refused before anything is sent. Hello must have succeeded.
+func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
+	t, err := newTransaction(ctx, &env, content)
+	if err != nil {
+		return t.end(nil, err)
+	}
+	defer t.body.Close()
+	if err := c.enter(ctx, "MAIL"); err != nil {
+		return t.end(c, err)
+	}
+	defer c.leave()
+	err = c.begin(t)
+	if err == nil {
+		err = c.run(t, nil)
+	}
+	return t.end(c, err)
+}
+
+// newTransaction checks the arguments, looks at the content and opens it. With
+// an error the transaction is good for end only.
+func newTransaction(ctx context.Context, env *smtp.Envelope, content smtp.Content) (*transaction, error) {
+	t := &transaction{ctx: ctx, env: env, result: newResult(env)}
+	if err := env.Validate(); err != nil {
+		return t, localError{err}
+	}
+	var err error
+	if t.content, t.known, err = examine(content); err == nil {
+		t.body, err = t.content.Open()
+	}
+	if err != nil {
+		return t, &ConnError{Op: opRead, Err: err}
+	}
+	return t, nil
+}
+
+const opRead = "reading the message"
+
+// again makes t ready for another connection.
+func (t *transaction) again() error {
+	consumed := t.consumed
+	t.progress = progress{}
+	for i := range t.result.Recipients {
+		t.result.Recipients[i] = RecipientResult{To: t.env.Recipients[i].To, Err: errUndecided}
+	}
+	if !consumed {
+		return nil
+	}
+	body, err := t.content.Open()
+	if err != nil {
+		return &ConnError{Op: opRead, Err: err}
+	}
+	t.body.Close()
+	t.body = body
+	return nil
+}
+
+// mayGoAgain reports whether the message may have a second connection after err.
+// It may not once its last octet was written, for the server can have accepted
+// it, unless MAIL itself was answered with 421.
+func (t *transaction) mayGoAgain(err error) bool {
+	var refused *smtp.Error
+	down := errors.As(err, &refused) && refused.Reply.Code == smtp.CodeUnavailable
+	switch {
+	case t.ctx.Err() != nil, t.consumed && !t.content.Reusable():
+		return false
+	case t.sent:
+		return down && t.mail != nil
+	}
+	return down || closedByPeer(err) || refused != nil && refused.Verb == smtp.RSET
+}
+
+// end gives every recipient that has no outcome yet the one that err means, says
+// who it came from, and returns what Send returns. A nil c is no server.
+func (t *transaction) end(c *Conn, err error) (*Result, error) {
+	if err != nil && t.sent && t.mail == nil {
+		lost := &ConnError{Op: opEnd, Err: err, Unknown: true}
+		if e, ok := err.(*ConnError); ok {
+			lost.Op, lost.Err = e.Op, e.Err
+		}
+		err = lost
+	}
+	t.result.undecided(err)
+	if len(t.result.Recipients) == 0 {
+		return t.result, &SendError{Err: err}
+	}
+	if c != nil {
+		t.result.saidBy(c.info)
+	}
+	return t.result, t.result.err()
+}
+
+// begin decides how t goes over c.
+func (c *Conn) begin(t *transaction) (err error) {
+	if t.plan, err = c.plan(t.env, t.content, t.known); err != nil {
+		return err
+	}
+	if !c.reset {
+		t.step, t.answered = stepMail, stepMail
+	}
+	c.reset = false
+	return nil
+}
+
+// run carries t on from the command that was written last. If somebody waits in
+// q, which may be nil, his envelope goes behind the data.
+func (c *Conn) run(t *transaction, q *queue) error {
+	c.messages++
+	if err := c.envelope(t); err != nil {
+		return err
+	}
+	refused := t.mail
+	if refused == nil {
+		refused = t.data
+	}
+	switch {
+	case t.plan.together && t.sent:
+		if t.mail == nil && t.accepted > 0 {
+			return c.decide(t)
+		}
+		// Servers are deployed that now run the message as commands.
+		c.fail("BDAT", errDiscarded)
+	case t.ready && (t.mail != nil || t.accepted == 0):
+		if err := c.noData(); err != nil {
+			return err
+		}
+	case t.mail != nil || t.accepted == 0 || t.data != nil:
+		c.reset = t.mail == nil || t.accepted > 0
+	case c.cfg.AllOrNothing && t.accepted < len(t.plan.rcpts):
+		c.reset = true
+		t.result.undecided(ErrOther)
+	default:
+		if err := c.body(t, q); err != nil {
+			return err
+		}
+		return c.decide(t)
+	}
+	if refused != nil {
+		t.result.undecided(refused)
+	}
+	return nil
+}
+
+var errDiscarded = errors.New("closed because the message was written before its envelope was refused")
