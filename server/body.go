@@ -82,7 +82,10 @@ func (b *Body) chunk(size int64, last bool) { b.left, b.last = size, last }
 // Prepend puts header fields in front of the message, as a Received field
 // must be (RFC 5321 §4.4). It has effect before the first Read only. Each
 // field ends with CRLF; see Received for a builder.
-func (b *Body) Prepend(fields string) { b.prefix = append([]byte(fields), b.prefix...) }
+func (b *Body) Prepend(fields string) {
+	prefix := make([]byte, 0, len(fields)+len(b.prefix))
+	b.prefix = append(append(prefix, fields...), b.prefix...)
+}
 
 // DeclaredSize returns the SIZE that MAIL declared, in octets; 0 if it did
 // not. The client need not keep to it.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,17 +38,18 @@ type conn struct {
 	in       wire.Input
 	out      []byte
 
-	ctx       *scope
-	session   Session
-	intercept intercept.Func
-	state     states
-	verb      smtp.Verb // of the command being run
-	offers    smtp.Offers
-	lineLimit int
-	encrypted bool
-	authed    bool
-	txn       *transaction
-	deferred  struct { // a command that cut off a BDAT transaction, still to be run
+	ctx        *scope
+	session    Session
+	intercept  intercept.Func
+	state      states
+	verb       smtp.Verb // of the command being run
+	offers     smtp.Offers
+	lineLimit  int
+	offersUTF8 bool
+	encrypted  bool
+	authed     bool
+	txn        *transaction
+	deferred   struct { // a command that cut off a BDAT transaction, still to be run
 		row *command
 		arg []byte
 	}
@@ -68,13 +70,43 @@ type conn struct {
 	idle      bool      // waiting for a command outside of a mail transaction
 }
 
-// transaction is one mail transaction, in one allocation.
+// transaction is one mail transaction, in one allocation for the usual one.
 type transaction struct {
 	scope
 	mail       smtp.MailParams
-	rcpt       smtp.RcptParams // of the first RCPT
+	noParams   smtp.RcptParams // of a RCPT without parameters
+	text       strings.Builder // of the arguments, see argument
 	recipients int
 	body       Body
+}
+
+// argument makes a string of a command's argument. They share a few larger
+// allocations, since a message may have a thousand recipients. What has been
+// written to a strings.Builder never changes, so the strings may be kept.
+func (t *transaction) argument(arg []byte) string {
+	start := t.text.Len()
+	if t.text.Cap()-start < len(arg) {
+		size := 96 // the paths of a usual message with one recipient
+		if start > 0 {
+			size = 1024
+		}
+		t.text = strings.Builder{}
+		t.text.Grow(max(size, len(arg)))
+		start = 0
+	}
+	t.text.Write(arg)
+	return t.text.String()[start:]
+}
+
+// rcptParams returns what a RCPT's parameters are parsed into. Handlers may
+// keep it, so each RCPT that has any gets its own; the others share one that
+// stays zero.
+func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
+	if bytes.IndexByte(arg, ' ') >= 0 {
+		return new(smtp.RcptParams)
+	}
+	t.noParams = smtp.RcptParams{}
+	return &t.noParams
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -357,6 +389,13 @@ func (c *conn) intercepted(verb smtp.Verb, line []byte) bool {
 		c.out = append(c.out, a.Reply...)
 		if r, err := smtp.ParseReply(string(a.Reply)); err == nil {
 			c.observe(Event{Kind: ReplySent, Verb: verb, Reply: r})
+			switch {
+			case r.Code == 421:
+				c.unwelcome = true
+				c.end(&smtp.Error{Verb: verb, Reply: r, Scope: smtp.ScopeSession})
+			case line == nil && !r.Positive():
+				c.state = refused // §3.1
+			}
 		}
 	}
 	if a.Drop {

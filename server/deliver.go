@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -35,6 +36,8 @@ type delivery struct {
 	conn *Conn
 	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
 	env  smtp.Envelope
+
+	recipients []smtp.Recipient // used again for the next message
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
@@ -43,15 +46,23 @@ func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailPa
 }
 
 func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
-	d.env.Recipients = append(d.env.Recipients, smtp.Recipient{To: to, RcptParams: *p})
+	d.recipients = append(d.recipients, smtp.Recipient{To: to, RcptParams: *p})
 	return smtp.Reply{}, nil
 }
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
+	d.env.Recipients = slices.Clone(d.recipients)
 	b.Prepend(NewReceived(d.conn.Info(), &d.env).String())
 	return d.f(ctx, &Message{Envelope: d.env, Conn: d.conn, Body: b})
 }
 
-func (d *delivery) Reset(context.Context, ResetReason) { d.env = smtp.Envelope{} }
+func (d *delivery) Reset(context.Context, ResetReason) {
+	d.env = smtp.Envelope{}
+	if cap(d.recipients) > 200 {
+		d.recipients = nil // not to be held while the connection is idle
+	}
+	clear(d.recipients)
+	d.recipients = d.recipients[:0]
+}
 
 func (d *delivery) Close(error) {}

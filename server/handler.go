@@ -53,6 +53,7 @@ type Session interface {
 	Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error)
 
 	// Rcpt adds one recipient; a refused one takes no part in the transaction.
+	// p is to be read, not written: recipients without parameters share one.
 	Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error)
 
 	// Data receives the message. To accept it is to be responsible for it

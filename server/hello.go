@@ -30,19 +30,20 @@ func (c *conn) hello(arg []byte) {
 	c.state = ready
 	if c.verb == smtp.HELO {
 		c.offers = nil
-		c.setLineLimit()
+		c.settle()
 		c.reply(smtp.Reply{Code: 250, Text: c.cfg.hostname})
 		return
 	}
 	offers, lines := c.offer()
 	c.offers = offers
-	c.setLineLimit()
+	c.settle()
 	c.reply(smtp.Reply{Code: 250, Text: c.cfg.hostname + "\n" + strings.Join(lines, "\n")})
 }
 
-// setLineLimit bounds what is gathered of a line: the longest command that
-// the extensions on offer allow.
-func (c *conn) setLineLimit() {
+// settle derives from the offers what every command asks for. What is
+// gathered of a line is the longest command that they allow.
+func (c *conn) settle() {
+	c.offersUTF8 = c.offers.Has(smtp.ExtSMTPUTF8)
 	c.lineLimit = max(c.maxLine(smtp.MAIL), c.maxLine(smtp.RCPT), c.maxLine(smtp.AUTH), c.maxLine(smtp.NOOP))
 }
 

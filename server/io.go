@@ -76,7 +76,9 @@ func (c *conn) reply(r smtp.Reply) {
 		c.out = (*replyBuffers.Get().(*[]byte))[:0]
 	}
 	c.out = r.AppendTo(c.out)
-	c.observe(Event{Kind: ReplySent, Verb: c.verb, Reply: r})
+	if c.srv.Observer != nil {
+		c.observe(Event{Kind: ReplySent, Verb: c.verb, Reply: r})
+	}
 	if r.Code == 421 {
 		c.unwelcome = true
 		c.end(&smtp.Error{Verb: c.verb, Reply: r, Scope: smtp.ScopeSession})

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/postrider/postrider/internal/intercept"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -13,8 +14,9 @@ import (
 func (c *conn) offer() (smtp.Offers, []string) {
 	offers := make(smtp.Offers, 12)
 	lines := make([]string, 0, 12)
+	hidden := intercept.Hidden(c.ctx.parent)
 	add := func(k smtp.Keyword, param string) {
-		if offers.Has(k) {
+		if offers.Has(k) || hidden(string(k)) {
 			return
 		}
 		offers[k] = param

@@ -5,17 +5,14 @@ import "github.com/postrider/postrider/smtp"
 // rcpt runs RCPT (RFC 5321 §3.3). Success leads to rcpted.
 func (c *conn) rcpt(arg []byte) {
 	t := c.txn
-	params := &t.rcpt
-	if t.recipients > 0 {
-		params = new(smtp.RcptParams) // handlers keep what they were given
-	}
-	to, err := smtp.ParseRcpt(string(arg), c.offers, params, c.cfg.rows...)
+	params := t.rcptParams(arg)
+	to, err := smtp.ParseRcpt(t.argument(arg), c.offers, params, c.cfg.rows...)
 	if err != nil {
 		c.refuseSyntax(err)
 		return
 	}
 	switch {
-	case !t.mail.UTF8 && !to.IsASCII():
+	case c.offersUTF8 && !t.mail.UTF8 && !to.IsASCII(): // without the offer it did not parse
 		c.refuse(needUTF8)
 		return
 	case over(t.recipients+1, c.cfg.limits.MaxRecipients):

@@ -101,19 +101,26 @@ func word(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r == 0x7f || strings.ContainsRune(`();<>"\,`, r) {
-			return '?'
-		}
-		return r
-	}, s[:min(len(s), smtp.MaxDomain+len("[IPv6:]"))])
+	s = s[:min(len(s), smtp.MaxDomain+len("[IPv6:]"))]
+	return replace(s, func(b byte) bool { return b <= ' ' || b == 0x7f || strings.IndexByte(`();<>"\,`, b) >= 0 })
 }
 
 func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
+	return replace(s, func(b byte) bool { return b < ' ' || b == 0x7f })
+}
+
+// replace puts a question mark for each octet that is bad.
+func replace(s string, bad func(byte) bool) string {
+	for i := range len(s) {
+		if bad(s[i]) {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if bad(b[i]) {
+					b[i] = '?'
+				}
+			}
+			return string(b)
 		}
-		return r
-	}, s)
+	}
+	return s
 }

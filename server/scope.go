@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,12 +14,14 @@ type scope struct {
 	parent context.Context
 	limit  time.Duration // how long one handler call may take; not positive: without bound
 
-	mu      sync.Mutex
-	done    chan struct{}
-	err     error
-	calling bool
-	untie   func() bool
-	timer   *time.Timer
+	calling atomic.Bool // a handler has been called
+	asked   atomic.Bool // done exists: until then enter and leave need no lock
+
+	mu    sync.Mutex
+	done  chan struct{}
+	err   error
+	untie func() bool
+	timer *time.Timer
 }
 
 func (s *scope) Deadline() (time.Time, bool) { return s.parent.Deadline() }
@@ -46,28 +49,35 @@ func (s *scope) Done() <-chan struct{} {
 		return s.done
 	}
 	s.untie = context.AfterFunc(s.parent, func() { s.end(s.parent.Err()) })
+	s.asked.Store(true) // before calling is read: see leave
 	s.startTimer()
 	return s.done
 }
 
-// enter marks the beginning of a handler call, leave its end.
+// enter marks the beginning of a handler call.
 func (s *scope) enter() {
-	s.mu.Lock()
-	s.calling = true
-	s.startTimer()
-	s.mu.Unlock()
+	s.calling.Store(true)
+	if s.asked.Load() {
+		s.mu.Lock()
+		s.startTimer()
+		s.mu.Unlock()
+	}
 }
 
+// leave marks its end. A Done at the same time either sees calling false, or
+// has set asked early enough for its timer to be stopped here.
 func (s *scope) leave() {
-	s.mu.Lock()
-	s.calling = false
-	s.stopTimer()
-	s.mu.Unlock()
+	s.calling.Store(false)
+	if s.asked.Load() {
+		s.mu.Lock()
+		s.stopTimer()
+		s.mu.Unlock()
+	}
 }
 
 // startTimer and stopTimer are called with mu held.
 func (s *scope) startTimer() {
-	if s.done == nil || s.err != nil || s.limit <= 0 || !s.calling || s.timer != nil {
+	if s.done == nil || s.err != nil || s.limit <= 0 || !s.calling.Load() || s.timer != nil {
 		return
 	}
 	s.timer = time.AfterFunc(s.limit, func() { s.end(context.DeadlineExceeded) })

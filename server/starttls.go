@@ -36,7 +36,7 @@ func (c *conn) startTLS([]byte) {
 	}
 	c.in.Reset(t, true)
 	c.offers, c.chat = nil, 0
-	c.setLineLimit()
+	c.settle()
 	c.update(func(i *Info) { i.Hello, i.HelloVerb = "", "" })
 	c.state = connected
 	c.session.Reset(c.ctx, ResetSTARTTLS)
