@@ -12,12 +12,15 @@ type Action struct {
 	Drop bool
 }
 
-// Func is asked before each command, and with an empty verb before the
-// greeting. It may block until ctx ends. With ok false the command takes its
-// usual course.
+// Func is asked before each command, and with a nil line before the greeting.
+// It may block until ctx ends. With ok false the command takes its usual
+// course.
 type Func func(ctx context.Context, verb string, line []byte) (a Action, ok bool)
 
-type key struct{}
+type (
+	key       struct{}
+	hiddenKey struct{}
+)
 
 // With returns a context for server.Server.ConnContext that carries f.
 func With(ctx context.Context, f Func) context.Context { return context.WithValue(ctx, key{}, f) }
@@ -26,4 +29,18 @@ func With(ctx context.Context, f Func) context.Context { return context.WithValu
 func From(ctx context.Context) Func {
 	f, _ := ctx.Value(key{}).(Func)
 	return f
+}
+
+// WithHidden returns a context for server.Server.ConnContext: EHLO does not
+// offer the keywords that f reports.
+func WithHidden(ctx context.Context, f func(keyword string) bool) context.Context {
+	return context.WithValue(ctx, hiddenKey{}, f)
+}
+
+// Hidden returns the function in ctx, or one that reports nothing.
+func Hidden(ctx context.Context) func(keyword string) bool {
+	if f, ok := ctx.Value(hiddenKey{}).(func(string) bool); ok {
+		return f
+	}
+	return func(string) bool { return false }
 }
