@@ -159,6 +159,8 @@ func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 			err = errAgain
 		}
 		conn.leave()
+	} else if h.chained {
+		conn.fail("MAIL", err) // the replies to the envelope are under way
 	}
 	c.queue.release(conn)
 	return conn, err

@@ -147,14 +147,17 @@ func (c *Conn) decide(t *transaction) error {
 	}
 	var reply smtp.Reply
 	var outcome error
-	c.reset = false
-	for i, first := 0, true; i < len(t.result.Recipients); i++ {
+	asked := false
+	for i := range t.result.Recipients {
 		r := &t.result.Recipients[i]
 		if r.Err != errUndecided {
 			continue
 		}
-		if first || c.cfg.LMTP {
-			first = false
+		if !asked {
+			c.reset = false
+		}
+		if !asked || c.cfg.LMTP {
+			asked = true
 			reply, outcome = c.expect(opEnd, verb, c.cfg.Timeouts.DataEnd)
 			if _, lost := outcome.(*ConnError); lost {
 				return outcome

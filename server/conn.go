@@ -44,6 +44,7 @@ type conn struct {
 	state      states
 	verb       smtp.Verb // of the command being run
 	offers     smtp.Offers
+	last       *command
 	lineLimit  int
 	offersUTF8 bool
 	encrypted  bool
@@ -192,7 +193,7 @@ func (c *conn) loop() {
 			continue
 		}
 		switch refusal := c.check(row, arg); {
-		case refusal.IsZero():
+		case refusal.Code == 0:
 			c.run(row, arg)
 		case row.traits&takesData != 0:
 			c.discardChunk(arg, refusal)
@@ -231,7 +232,11 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		return nil, nil
 	}
 	verb, arg, known := smtp.ParseVerb(line)
-	row := c.cfg.verbs[verb]
+	row := c.last // a run of RCPT need not be looked up
+	if row == nil || row.verb != verb {
+		row = c.cfg.verbs[verb]
+		c.last = row
+	}
 	if !known && len(c.cfg.handlers) > 0 {
 		word, rest := smtp.CutVerb(line)
 		if row = c.cfg.verbs[smtp.Verb(bytes.ToUpper(word))]; row != nil {

@@ -153,7 +153,7 @@ func (c *conn) verdict(r smtp.Reply, err error, ok smtp.Reply) (out smtp.Reply, 
 	case err != nil:
 		out, say := c.negative(err, handlerFailed)
 		return out, false, !say
-	case r.IsZero():
+	case r.Code == 0 && r.Text == "":
 		return ok, true, false
 	case !r.Positive():
 		c.cfg.logger.Error("smtp server: handler returned a reply that is not 2xx without an error",

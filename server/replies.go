@@ -9,8 +9,8 @@ func reply(code, subject, detail int, text string) smtp.Reply {
 // Replies, named for the situation they are for.
 var (
 	replyOK            = reply(250, 0, 0, "OK")
-	replySenderOK      = reply(250, 1, 0, "sender OK")
-	replyRecipientOK   = reply(250, 1, 5, "recipient OK")
+	replySenderOK      = reply(250, 1, 0, "OK")
+	replyRecipientOK   = reply(250, 1, 5, "OK")
 	replyMessageOK     = reply(250, 0, 0, "message accepted")
 	replyChunkOK       = reply(250, 0, 0, "chunk received")
 	replyReset         = reply(250, 0, 0, "reset")

@@ -426,6 +426,11 @@ func addressLiteral(s string, start int) (end int, why string) {
 		return start + 1, "address literal has a bad tag"
 	case rest == "":
 		return i, "address literal is empty after its tag"
+	default:
+		// The grammar takes the first group for a tag; no such tag is registered.
+		if _, ok := ipv6Literal(content); ok {
+			return start + 1, "IPv6 address literal lacks the tag IPv6"
+		}
 	}
 	return i + 1, ""
 }

@@ -64,16 +64,14 @@ func (e *Error) Temporary() bool { return e.Reply.Temporary() }
 // SyntaxError says where and why an argument of the peer did not parse, or a
 // value of the caller cannot be sent.
 type SyntaxError struct {
-	Code     int      // 501; 555: parameter unknown or not offered; 553: address not ASCII without SMTPUTF8; 0: a server's reply is at fault
+	Code     int      // 501; 555: parameter unknown or not offered; 550, 553: address not ASCII without SMTPUTF8; 0: a server's reply is at fault
 	Enhanced Enhanced // 5.1.7, 5.1.3, 5.5.2, 5.5.4 or 5.6.7
-	Offset   int      // octets of the argument before the fault
+	Offset   int      // octets of the argument before the fault; -1 if it is not in one place
 	Reason   string   // plain ASCII, short, without anything the peer sent
 }
 
 // Error returns the position and the reason: "smtp: offset 7: domain label is empty".
-func (e *SyntaxError) Error() string {
-	return "smtp: offset " + strconv.Itoa(e.Offset) + ": " + e.Reason
-}
+func (e *SyntaxError) Error() string { return "smtp: " + e.text() }
 
 // Reply returns the reply to give: the code, the enhanced status code and the
 // reason with its position. Nothing that the peer sent is echoed.
@@ -82,5 +80,16 @@ func (e *SyntaxError) Reply() Reply {
 	if code < 400 || code > 599 {
 		code = CodeArgSyntax
 	}
-	return Reply{Code: code, Enhanced: e.Enhanced, Text: e.Reason + " (offset " + strconv.Itoa(e.Offset) + ")"}
+	text := e.Reason
+	if e.Offset >= 0 {
+		text += " (offset " + strconv.Itoa(e.Offset) + ")"
+	}
+	return Reply{Code: code, Enhanced: e.Enhanced, Text: text}
+}
+
+func (e *SyntaxError) text() string {
+	if e.Offset < 0 {
+		return e.Reason
+	}
+	return "offset " + strconv.Itoa(e.Offset) + ": " + e.Reason
 }

@@ -138,7 +138,9 @@ next:
 }
 
 // MaxLine returns how many octets a command line with verb v may have, its CRLF
-// included: 512 and what the offered extensions add (RFC 5321 §4.1.1.11).
+// included: 512 and what the offered extensions add (RFC 5321 §4.1.1.11). A
+// server takes AUTH lines of up to MaxAuthLine, since clients put long initial
+// responses there; a client must not (RFC 4954 §4).
 func (o Offers) MaxLine(v Verb, own ...*Extension) int {
 	n := MaxCommandLine
 	for i := range len(table) + len(own) {

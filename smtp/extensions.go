@@ -53,15 +53,14 @@ var table = [...]Extension{
 			Name: "BODY", Values: []string{string(BodyBinaryMIME)},
 			Parse: parseBinary, Append: appendBinary,
 		}},
-		MailGrowth: len(" BODY=BINARYMIME"),
+		MailGrowth: 16, // §3
 	},
 	{Keyword: ExtChunking, RFC: "RFC 3030", Verbs: []Verb{BDAT}},
 	{
-		Keyword:     ExtSMTPUTF8,
-		RFC:         "RFC 6531",
-		Mail:        []MailParam{{Name: "SMTPUTF8", Parse: parseUTF8, Append: appendUTF8}},
-		MailGrowth:  10, // §3.1
-		OtherGrowth: 10, // §3.1, for VRFY and EXPN
+		Keyword:    ExtSMTPUTF8,
+		RFC:        "RFC 6531",
+		Mail:       []MailParam{{Name: "SMTPUTF8", Parse: parseUTF8, Append: appendUTF8}},
+		MailGrowth: 10, // §3.1
 	},
 	{Keyword: ExtEnhancedStatusCodes, RFC: "RFC 2034"},
 	{Keyword: ExtStartTLS, RFC: "RFC 3207", Verbs: []Verb{STARTTLS}},

@@ -10,7 +10,7 @@ const (
 	MaxReplyLine   = 512   // a reply line with its code and CRLF (§4.5.3.1.5)
 	MaxTextLine    = 1000  // a line of the message with its CRLF (§4.5.3.1.6)
 	MinRecipients  = 100   // recipients that every server must take (§4.5.3.1.8)
-	MaxAuthLine    = 12288 // a line of an AUTH exchange with its CRLF (RFC 4954 §4.e)
+	MaxAuthLine    = 12288 // a line of an AUTH exchange with its CRLF (RFC 4954 §4)
 	MaxEnvID       = 100   // the value of ENVID as it is sent (RFC 3461 §4.4)
 	MaxORcpt       = 500   // the value of ORCPT as it is sent (RFC 3461 §4.2)
 	MaxParams      = 32    // parameters of one MAIL or RCPT command; ours

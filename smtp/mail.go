@@ -41,8 +41,8 @@ const (
 // decoded.
 //
 // The error, after which p means nothing, is a *SyntaxError: 501 for bad syntax and for a parameter given
-// twice, 555 for a parameter that is unknown or not offered, 553 for an address
-// that is not ASCII without SMTPUTF8. A Parse function of the application's own
+// twice, 555 for a parameter that is unknown or not offered, 550 for an address
+// that is not ASCII without SMTPUTF8 (RFC 6531 §3.5). A Parse function of the application's own
 // may also return an *Error, which is passed on.
 func ParseMail(arg string, offers Offers, p *MailParams, own ...*Extension) (ReversePath, error) {
 	if p == nil {
@@ -64,29 +64,24 @@ func ParseMail(arg string, offers Offers, p *MailParams, own ...*Extension) (Rev
 		if err := found.error(i, valueAt); err != nil {
 			return ReversePath{}, err
 		}
-		if param.Parse != nil {
-			err = inValue(param.Parse(p, value), valueAt)
-		} else {
-			var other Param
-			other, err = otherParam(name, value, valueAt)
-			p.Other = append(p.Other, other)
-		}
-		if err != nil {
-			return ReversePath{}, err
+		if param.Parse == nil {
+			p.Other = append(p.Other, otherParam(name, value))
+		} else if err := param.Parse(p, value); err != nil {
+			return ReversePath{}, inValue(err, valueAt)
 		}
 		i = end
 	}
 	if !p.UTF8 && !m.IsASCII() {
-		return ReversePath{}, nonASCIIPath(arg, "address is not ASCII and SMTPUTF8 was not given")
+		return ReversePath{}, nonASCIIPath(CodeNoMailbox, arg, "address is not ASCII and SMTPUTF8 was not given")
 	}
 	return ReversePath{m}, nil
 }
 
-// Validate reports the first reason why p cannot be sent, as a *SyntaxError
-// whose offset means nothing. A nil p is valid.
+// Validate reports the first reason why p cannot be sent, as a *SyntaxError.
+// A nil p is valid.
 func (p *MailParams) Validate() error {
 	if why := p.check(); why != "" {
-		return badValue(0, why)
+		return badValue(-1, why)
 	}
 	return nil
 }
@@ -124,6 +119,9 @@ func findMailParam(name, value string, offers Offers, own []*Extension) (*MailPa
 			param := &row.Mail[j]
 			if m := matchParam(row, param.Name, param.Values, name, value, offers); m > best {
 				found, best = param, m
+			}
+			if best == matchAccepted {
+				return found, best
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package smtp
 import (
 	"errors"
 	"slices"
+	"strings"
 )
 
 // Param is a parameter of MAIL or RCPT that belongs to an extension of the
@@ -29,12 +30,12 @@ func pathArgument(arg, prefix string, path func(string, int) (Mailbox, int, stri
 }
 
 // nonASCIIPath refuses the address in arg (RFC 6531 §3.5).
-func nonASCIIPath(arg, why string) error {
+func nonASCIIPath(code int, arg, why string) error {
 	i := 0
 	for i < len(arg) && arg[i] < 0x80 {
 		i++
 	}
-	return &SyntaxError{Code: CodeBadMailbox, Enhanced: enhNonASCII, Offset: i, Reason: why}
+	return &SyntaxError{Code: code, Enhanced: enhNonASCII, Offset: i, Reason: why}
 }
 
 // paramNames remembers which parameters a command has had.
@@ -44,7 +45,7 @@ type paramNames struct {
 }
 
 // next reads esmtp-param = esmtp-keyword ["=" esmtp-value] at i and the blanks
-// after it. The value may hold UTF-8 where SMTPUTF8 is offered (RFC 6533 §3).
+// after it. The value may hold UTF-8 where SMTPUTF8 is offered.
 func (seen *paramNames) next(arg string, i int, offers Offers) (name, value string, end int, err error) {
 	start := i
 	for i < len(arg) && class[arg[i]]&cLdh != 0 {
@@ -68,7 +69,7 @@ func (seen *paramNames) next(arg string, i int, offers Offers) (name, value stri
 	seen.n++
 	if i < len(arg) && arg[i] == '=' {
 		start = i + 1
-		if i, err = esmtpValue(arg, start, offers.Has(ExtSMTPUTF8)); err != nil {
+		if i, err = esmtpValue(arg, start, offers); err != nil {
 			return "", "", 0, err
 		}
 		value = arg[start:i]
@@ -76,13 +77,14 @@ func (seen *paramNames) next(arg string, i int, offers Offers) (name, value stri
 	return name, value, skipBlanks(arg, i), nil
 }
 
-// esmtpValue = 1*(%d33-60 / %d62-126)
-func esmtpValue(arg string, start int, utf8 bool) (end int, err error) {
+// esmtpValue = 1*(%d33-60 / %d62-126 / UTF8-non-ascii), RFC 5321 §4.1.2 and RFC
+// 6531 §3.3
+func esmtpValue(arg string, start int, offers Offers) (end int, err error) {
 	i := start
 	for i < len(arg) && !isBlank(arg[i]) {
 		n := 1
 		if class[arg[i]]&cValue == 0 {
-			if n = nonASCII(arg, i); n == 0 || !utf8 {
+			if n = nonASCII(arg, i); n == 0 || !offers.Has(ExtSMTPUTF8) {
 				return 0, badValue(i, "character not allowed in a parameter value")
 			}
 		}
@@ -145,7 +147,7 @@ func inValue(err error, offset int) error {
 	var syntax *SyntaxError
 	var reply *Error
 	switch {
-	case err == nil || errors.As(err, &reply):
+	case errors.As(err, &reply):
 		return err
 	case errors.As(err, &syntax):
 		moved := *syntax
@@ -159,17 +161,9 @@ func badValue(offset int, why string) error {
 	return &SyntaxError{Code: CodeArgSyntax, Enhanced: enhBadArgument, Offset: offset, Reason: why}
 }
 
-// otherParam returns what is kept of a parameter without a Parse function. It
-// has no way to say that it may hold UTF-8, so it may not.
-func otherParam(name, value string, offset int) (Param, error) {
-	if !isASCII(value) {
-		return Param{}, badValue(offset, "character not allowed in a parameter value")
-	}
-	b := []byte(name)
-	for i := range b {
-		b[i] = upper(b[i])
-	}
-	return Param{Name: string(b), Value: value}, nil
+// otherParam returns what is kept of a parameter without a Parse function.
+func otherParam(name, value string) Param {
+	return Param{Name: strings.ToUpper(name), Value: value}
 }
 
 func appendOther(dst []byte, other []Param) []byte {
@@ -219,10 +213,14 @@ func isEsmtpKeyword(s string) bool {
 }
 
 func isEsmtpValue(s string) bool {
-	for i := 0; i < len(s); i++ {
+	for i := 0; i < len(s); {
+		n := 1
 		if class[s[i]]&cValue == 0 {
-			return false
+			if n = nonASCII(s, i); n == 0 {
+				return false
+			}
 		}
+		i += n
 	}
 	return true
 }

@@ -58,7 +58,7 @@ func ParseRcpt(arg string, offers Offers, p *RcptParams, own ...*Extension) (For
 		return ForwardPath{}, err
 	}
 	if !m.IsASCII() && !offers.Has(ExtSMTPUTF8) {
-		return ForwardPath{}, nonASCIIPath(arg, "address is not ASCII and SMTPUTF8 is not offered")
+		return ForwardPath{}, nonASCIIPath(CodeBadMailbox, arg, "address is not ASCII and SMTPUTF8 is not offered")
 	}
 	var seen paramNames
 	for i < len(arg) {
@@ -71,26 +71,21 @@ func ParseRcpt(arg string, offers Offers, p *RcptParams, own ...*Extension) (For
 		if err := found.error(i, valueAt); err != nil {
 			return ForwardPath{}, err
 		}
-		if param.Parse != nil {
-			err = inValue(param.Parse(p, value), valueAt)
-		} else {
-			var other Param
-			other, err = otherParam(name, value, valueAt)
-			p.Other = append(p.Other, other)
-		}
-		if err != nil {
-			return ForwardPath{}, err
+		if param.Parse == nil {
+			p.Other = append(p.Other, otherParam(name, value))
+		} else if err := param.Parse(p, value); err != nil {
+			return ForwardPath{}, inValue(err, valueAt)
 		}
 		i = end
 	}
 	return ForwardPath{m}, nil
 }
 
-// Validate reports the first reason why p cannot be sent, as a *SyntaxError
-// whose offset means nothing. A nil p is valid.
+// Validate reports the first reason why p cannot be sent, as a *SyntaxError.
+// A nil p is valid.
 func (p *RcptParams) Validate() error {
 	if why := p.check(); why != "" {
-		return badValue(0, why)
+		return badValue(-1, why)
 	}
 	return nil
 }
@@ -99,7 +94,10 @@ func (p *RcptParams) check() string {
 	if p == nil {
 		return ""
 	}
-	if p.Notify != 0 && len(p.Notify.appendTo(nil)) == 0 {
+	switch {
+	case p.Notify >= 1<<len(notifyNames):
+		return "NOTIFY has an unknown member"
+	case p.Notify&NotifyNever != 0 && p.Notify != NotifyNever:
 		return "NOTIFY=NEVER does not stand alone"
 	}
 	if why := p.ORcpt.check(); why != "" {
@@ -144,6 +142,9 @@ func findRcptParam(name, value string, offers Offers, own []*Extension) (*RcptPa
 			param := &row.Rcpt[j]
 			if m := matchParam(row, param.Name, param.Values, name, value, offers); m > best {
 				found, best = param, m
+			}
+			if best == matchAccepted {
+				return found, best
 			}
 		}
 	}

@@ -37,8 +37,9 @@ func (w *DotWriter) Append(dst, p []byte) []byte {
 
 // Segments appends to dst slices of p that, written one after the other, are p
 // with the dots it needs: a slice that ends in the first dot of a line is
-// followed by one that begins with this same dot. At most max slices, and at
-// least two, are appended; n is how many octets of p they cover.
+// followed by one that begins with this same dot. At most max slices, of which
+// there must be room for three, are appended; n is how many octets of p they
+// cover.
 //
 // It lets the caller's memory go to writev(2) uncopied.
 func (w *DotWriter) Segments(dst [][]byte, p []byte, max int) (segs [][]byte, n int) {
