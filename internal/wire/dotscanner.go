@@ -72,6 +72,8 @@ func (s *DotScanner) Next(p []byte, chunkEnd bool) (content []byte, consumed int
 	case s.emitLF:
 		s.emitLF = false
 		return crlf, 1, More
+	case s.heldCR && p[0] == '\n' && s.MaxLine > 0 && s.lineLen+1 > s.MaxLine:
+		return nil, 0, TooLong
 	case s.heldCR && p[0] == '\n':
 		s.heldCR, s.lineLen = false, 0
 		return p[:1], 1, More
@@ -98,11 +100,15 @@ func (s *DotScanner) Next(p []byte, chunkEnd bool) (content []byte, consumed int
 		s.lineLen--
 	}
 	if s.Lines != PassBare {
-		if bytes.Count(p[start:end], crlf[:1]) != pairs {
-			return nil, 0, BareCR
+		switch {
+		case bytes.Count(p[start:end], crlf[:1]) != pairs:
+			event = BareCR
+		case bytes.IndexByte(p[start:end], 0) >= 0:
+			event = NUL
 		}
-		if bytes.IndexByte(p[start:end], 0) >= 0 {
-			return nil, 0, NUL
+		if event != More {
+			s.emitLF = false // it is not next: nothing is consumed
+			return nil, 0, event
 		}
 	}
 	switch {
