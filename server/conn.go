@@ -38,19 +38,17 @@ type conn struct {
 	in       wire.Input
 	out      []byte
 
-	ctx        *scope
-	session    Session
-	intercept  intercept.Func
-	state      states
-	verb       smtp.Verb // of the command being run
-	offers     smtp.Offers
-	last       *command
-	lineLimit  int
-	offersUTF8 bool
-	encrypted  bool
-	authed     bool
-	txn        *transaction
-	deferred   struct { // a command that cut off a BDAT transaction, still to be run
+	ctx       *scope
+	session   Session
+	intercept intercept.Func
+	state     states
+	verb      smtp.Verb // of the command being run
+	offered   *offer
+	last      *command
+	encrypted bool
+	authed    bool
+	txn       *transaction
+	deferred  struct { // a command that cut off a BDAT transaction, still to be run
 		row *command
 		arg []byte
 	}
@@ -113,7 +111,7 @@ func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, cfg: s.cfg, raw: nc, nc: nc, accepted: nc.RemoteAddr(), state: connected}
 	c.ctx = &scope{parent: s.base, limit: or(s.cfg.limits.HandlerTimeout, defaultHandlerTimeout)}
-	c.lineLimit = smtp.MaxCommandLine + s.cfg.limits.MaxLine
+	c.offered = s.cfg.nothing
 	var id [8]byte
 	binary.BigEndian.PutUint64(id[:], rand.Uint64())
 	c.info = Info{
@@ -254,7 +252,7 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 	case row == nil, lmtp && row.traits&notLMTP != 0, !lmtp && row.traits&onlyLMTP != 0:
 		c.refuse(unknownCommand)
 		return nil, nil
-	case len(line)+2 > smtp.MaxCommandLine && len(line)+2 > c.maxLine(verb):
+	case len(line)+2 > smtp.MaxCommandLine && len(line)+2 > c.cfg.maxLine(c.offered.offers, verb):
 		c.refuse(lineTooLong)
 		return nil, nil
 	}
@@ -272,7 +270,7 @@ func (c *conn) check(row *command, arg []byte) (refusal smtp.Reply) {
 		return c.misplaced(row)
 	case c.srv.Role == Submission && !c.authed && row.traits&needsAuth != 0:
 		return needAuth
-	case row.keyword != "" && !c.offers.Has(row.keyword):
+	case row.keyword != "" && !c.offered.offers.Has(row.keyword):
 		return notOffered
 	case row.traits&noArgument != 0 && len(arg) > 0:
 		return noArgumentTaken

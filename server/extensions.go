@@ -46,7 +46,7 @@ var (
 
 // addExtensions files the rows of the application.
 func (cfg *config) addExtensions(extensions []Extension) error {
-	cfg.offered = make(map[smtp.Keyword]Extension, len(extensions))
+	seen := make(map[smtp.Keyword]bool, len(extensions))
 	cfg.handlers = make(map[smtp.Verb]VerbFunc)
 	cfg.table = commands()
 	cfg.verbs = make(map[smtp.Verb]*command, len(cfg.table))
@@ -60,10 +60,11 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 		if x.Row == nil && x.Verbs == nil && smtp.LookupExtension(x.Keyword) == nil {
 			return fmt.Errorf("smtp server: extension %q is not known and brings no Row", x.Keyword)
 		}
-		if _, twice := cfg.offered[x.Keyword]; twice {
+		if seen[x.Keyword] {
 			return fmt.Errorf("smtp server: extension %q is given twice", x.Keyword)
 		}
-		cfg.offered[x.Keyword] = x
+		seen[x.Keyword] = true
+		cfg.extensions = append(cfg.extensions, x)
 		if x.Row != nil {
 			cfg.rows = append(cfg.rows, x.Row)
 		}

@@ -16,7 +16,7 @@ var replyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); retur
 // errors of wire.Input.Line concern one line, all others the connection.
 func (c *conn) readLine() ([]byte, error) {
 	for {
-		line, ok, err := c.in.Line(c.lineLimit)
+		line, ok, err := c.in.Line(c.offered.line)
 		if ok {
 			return line, err
 		}

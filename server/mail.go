@@ -13,13 +13,13 @@ func (c *conn) mail(arg []byte) {
 		return
 	}
 	t := &transaction{scope: scope{parent: c.ctx, limit: c.ctx.limit}}
-	from, err := smtp.ParseMail(t.argument(arg), c.offers, &t.mail, c.cfg.rows...)
+	from, err := smtp.ParseMail(t.argument(arg), c.offered.offers, &t.mail, c.cfg.rows...)
 	if err != nil {
 		c.refuseSyntax(err)
 		return
 	}
 	switch {
-	case c.offersUTF8 && !t.mail.UTF8 && !from.IsASCII():
+	case c.offered.utf8 && !t.mail.UTF8 && !from.IsASCII():
 		c.refuse(needUTF8) // RFC 6531 §3.5
 		return
 	case over(t.mail.Size, c.cfg.limits.MaxMessageSize):

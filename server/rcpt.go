@@ -6,13 +6,13 @@ import "github.com/postrider/postrider/smtp"
 func (c *conn) rcpt(arg []byte) {
 	t := c.txn
 	params := t.rcptParams(arg)
-	to, err := smtp.ParseRcpt(t.argument(arg), c.offers, params, c.cfg.rows...)
+	to, err := smtp.ParseRcpt(t.argument(arg), c.offered.offers, params, c.cfg.rows...)
 	if err != nil {
 		c.refuseSyntax(err)
 		return
 	}
 	switch {
-	case c.offersUTF8 && !t.mail.UTF8 && !to.IsASCII(): // without the offer it did not parse
+	case c.offered.utf8 && !t.mail.UTF8 && !to.IsASCII(): // without the offer it did not parse
 		c.refuse(needUTF8)
 		return
 	case over(t.recipients+1, c.cfg.limits.MaxRecipients):

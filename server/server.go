@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -383,10 +382,14 @@ type config struct {
 	chunkLines  Policy
 	rows        []*smtp.Extension // of the application, for the parsers
 	table       []command
-	verbs       map[smtp.Verb]*command     // the rows of table and those of the application's verbs
-	handlers    map[smtp.Verb]VerbFunc     // of the application's verbs
-	offered     map[smtp.Keyword]Extension // Server.Extensions by keyword
+	verbs       map[smtp.Verb]*command // the rows of table and those of the application's verbs
+	handlers    map[smtp.Verb]VerbFunc // of the application's verbs
+	extensions  []Extension            // Server.Extensions, each with its Keyword
+	nothing     *offer                 // before EHLO, and after HELO
 	greeting    smtp.Reply
+
+	offerMu sync.Mutex
+	offers  map[offerKey]*offer
 }
 
 func (s *Server) init() error {
@@ -442,7 +445,12 @@ func (s *Server) newConfig() (*config, error) {
 		word = " LMTP"
 	}
 	cfg.greeting = smtp.Reply{Code: 220, Text: cfg.hostname + word}
-	return cfg, cfg.addExtensions(slices.Clone(s.Extensions))
+	if err := cfg.addExtensions(s.Extensions); err != nil {
+		return nil, err
+	}
+	cfg.offers = make(map[offerKey]*offer)
+	cfg.nothing = &offer{line: cfg.maxLine(nil, smtp.NOOP)}
+	return cfg, nil
 }
 
 func or8(p, otherwise Policy) Policy {

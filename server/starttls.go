@@ -35,8 +35,7 @@ func (c *conn) startTLS([]byte) {
 		return
 	}
 	c.in.Reset(t, true)
-	c.offers, c.chat = nil, 0
-	c.settle()
+	c.offered, c.chat = c.cfg.nothing, 0
 	c.update(func(i *Info) { i.Hello, i.HelloVerb = "", "" })
 	c.state = connected
 	c.session.Reset(c.ctx, ResetSTARTTLS)

@@ -37,10 +37,8 @@ func WithHidden(ctx context.Context, f func(keyword string) bool) context.Contex
 	return context.WithValue(ctx, hiddenKey{}, f)
 }
 
-// Hidden returns the function in ctx, or one that reports nothing.
+// Hidden returns the function in ctx, or nil.
 func Hidden(ctx context.Context) func(keyword string) bool {
-	if f, ok := ctx.Value(hiddenKey{}).(func(string) bool); ok {
-		return f
-	}
-	return func(string) bool { return false }
+	f, _ := ctx.Value(hiddenKey{}).(func(string) bool)
+	return f
 }
