@@ -51,10 +51,11 @@ type Input struct {
 	parker  parker
 	encrypt bool // conn is a TLS connection: wait with a one-octet read
 
-	buf      []byte // nil while idle
-	r, w     int    // unread octets are buf[r:w]
-	scanned  int    // octets behind r known to hold no LF
-	overlong bool   // the rest of an over-long line is still to be dropped
+	buf      []byte  // nil while idle
+	r, w     int     // unread octets are buf[r:w]
+	scanned  int     // octets behind r known to hold no LF
+	overlong bool    // the rest of an over-long line is still to be dropped
+	head     [8]byte // how that line began
 }
 
 // Reset makes in read from conn. Octets still unread are dropped and their
@@ -92,28 +93,20 @@ func (in *Input) Consume(n int) {
 	in.scanned = 0
 }
 
-// HasLine reports whether a whole line is buffered, so that reading it cannot
-// block. An over-long line counts only when its end has come.
-func (in *Input) HasLine() bool {
-	i := bytes.IndexByte(in.buf[in.r+in.scanned:in.w], '\n')
-	if i < 0 {
-		in.scanned = in.w - in.r
-		return false
-	}
-	return true
-}
-
 // Line returns the next line without its CRLF; limit counts the CRLF too. It
 // never reads: ok is false when no whole line is buffered. The slice is valid
-// until the next Fill. The errors are ErrLineTooLong and ErrBareLF; in both
-// cases the line has been consumed.
+// until the next Fill. The errors are ErrLineTooLong, with only the first eight
+// octets of the line, and ErrBareLF; in both cases the line has been consumed.
 func (in *Input) Line(limit int) (line []byte, ok bool, err error) {
 	p := in.buf[in.r:in.w]
 	i := bytes.IndexByte(p[in.scanned:], '\n')
 	if i < 0 {
 		in.scanned = len(p)
-		if len(p) >= limit || in.overlong {
+		if !in.overlong && len(p) >= limit {
 			in.overlong = true
+			copy(in.head[:], p)
+		}
+		if in.overlong {
 			in.Consume(len(p))
 		}
 		return nil, false, nil
@@ -121,9 +114,11 @@ func (in *Input) Line(limit int) (line []byte, ok bool, err error) {
 	i += in.scanned
 	in.Consume(i + 1)
 	switch {
-	case in.overlong || i+1 > limit:
+	case in.overlong:
 		in.overlong = false
-		return nil, true, ErrLineTooLong
+		return in.head[:], true, ErrLineTooLong
+	case i+1 > limit:
+		return p[:min(i, len(in.head))], true, ErrLineTooLong
 	case i == 0 || p[i-1] != '\r':
 		return p[:i], true, ErrBareLF
 	}
@@ -146,8 +141,12 @@ func (in *Input) Fill(idle, large bool) error {
 	if n > 0 {
 		return nil
 	}
+	return noProgress(err)
+}
+
+func noProgress(err error) error {
 	if err == nil {
-		err = io.ErrNoProgress
+		return io.ErrNoProgress
 	}
 	return err
 }
@@ -165,13 +164,13 @@ func (in *Input) wait() error {
 			return nil
 		}
 		in.Release()
-		return err
+		return noProgress(err)
 	}
 	in.Release()
 	var one [1]byte
 	n, err := in.conn.Read(one[:])
 	if n == 0 {
-		return err
+		return noProgress(err)
 	}
 	in.makeRoom(false)
 	in.buf[0], in.w = one[0], 1
