@@ -71,7 +71,9 @@ func (q *queue) join(l limits) bool {
 	if q.closed {
 		return false
 	}
-	q.limits = l
+	if q.limits.open == 0 { // written once: it is read without the lock
+		q.limits = l
+	}
 	q.running++
 	return true
 }
