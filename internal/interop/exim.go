@@ -23,6 +23,7 @@ keep_environment =
 never_users =
 smtputf8_advertise_hosts = *
 message_size_limit = 20M
+smtp_accept_queue_per_connection = 0
 acl_smtp_mail = acl_mail
 acl_smtp_rcpt = acl_rcpt
 acl_smtp_data = accept
