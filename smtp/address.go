@@ -56,7 +56,7 @@ func (m Mailbox) ToASCII() (Mailbox, error) {
 	}
 	a, err := idna.Lookup.ToASCII(m.Domain)
 	if err != nil {
-		return Mailbox{}, &SyntaxError{Code: CodeArgSyntax, Enhanced: enhBadRecipient, Offset: len(m.Local) + 1,
+		return Mailbox{}, &SyntaxError{Code: CodeArgSyntax, Enhanced: enhBadRecipient, Offset: -1,
 			Reason: "domain has a label that is not a U-label"}
 	}
 	m.Domain = a
@@ -71,7 +71,7 @@ func (m Mailbox) ToUnicode() (Mailbox, error) {
 	}
 	u, err := idna.Lookup.ToUnicode(m.Domain)
 	if err != nil {
-		return Mailbox{}, &SyntaxError{Code: CodeArgSyntax, Enhanced: enhBadRecipient, Offset: len(m.Local) + 1,
+		return Mailbox{}, &SyntaxError{Code: CodeArgSyntax, Enhanced: enhBadRecipient, Offset: -1,
 			Reason: "domain has a label that is not an A-label"}
 	}
 	m.Domain = u

@@ -165,7 +165,10 @@ func TestParseMailboxLongest(t *testing.T) {
 	if len(in) != MaxPath-2 {
 		t.Fatal(len(in))
 	}
-	if _, err := ParseMailbox(in); err != nil {
+	if m, err := ParseMailbox(in); err != nil || m.Validate() != nil {
+		t.Error(err, m.Validate())
+	}
+	if err := ParseDomain(strings.Repeat("d.", 127) + "d"); err != nil {
 		t.Error(err)
 	}
 	if _, err := ParseForwardPath("<" + in + ">"); err != nil {
@@ -203,6 +206,7 @@ func TestParsePath(t *testing.T) {
 		{"4.1.2 Path", "<<a@b>>", bad, bad},
 		{"4.1.1.3", "<user>", bad, bad},
 		{"4.1.1.3", "<postmaster", bad, bad},
+		{"4.1.2 A-d-l", "<@x", bad, bad},
 		{"4.1.2 A-d-l", "<@x>", bad, bad},
 		{"4.1.2 A-d-l", "<@x:>", bad, bad},
 		{"4.1.2 A-d-l", "<@x,:a@b>", bad, bad},
@@ -380,6 +384,8 @@ func TestMailboxLiteral(t *testing.T) {
 		{"[IPv6:1.2.3.4]", ""},
 		{"[2001:db8::1]", ""},
 		{"192.0.2.1", ""},
+		{"x192.0.2.1]", ""},
+		{"[192.0.2.1x", ""},
 		{"[", ""},
 		{"", ""},
 	}
@@ -409,6 +415,9 @@ func TestMailboxEqual(t *testing.T) {
 		{"4.1.3", Mailbox{"a", "[IPv6:2001:db8::1]"}, Mailbox{"a", "[ipv6:2001:DB8:0:0::1]"}, true},
 		{"4.1.3", Mailbox{"a", "[192.0.2.1]"}, Mailbox{"a", "192.0.2.1"}, false},
 		{"4.1.3", Mailbox{"a", "[192.0.2.1]"}, Mailbox{"a", "[192.0.2.2]"}, false},
+		{"RFC 5321 2.4 only letters fold", Mailbox{"a", "[x:^{]"}, Mailbox{"a", "[x:~{]"}, false},
+		{"RFC 5321 2.4 only letters fold", Mailbox{"a", "[x:@]"}, Mailbox{"a", "[x:`]"}, false},
+		{"RFC 5321 2.4 only letters fold", Mailbox{"a", "[x:a{]"}, Mailbox{"a", "[x:a[]"}, false},
 		{"KELVIN SIGN is no k", Mailbox{"a", "\u212a.example"}, Mailbox{"a", "l.example"}, false},
 	}
 	for _, test := range tests {

@@ -71,6 +71,7 @@ func TestParseBdat(t *testing.T) {
 		{"1LAST", 0, false, "chunk size is not a number"},
 		{"1 LASTS", 0, false, "only LAST may follow the chunk size"},
 		{"1 LAST x", 0, false, "only LAST may follow the chunk size"},
+		{"1 xxxxxxxxLAST", 0, false, "only LAST may follow the chunk size"},
 		{"1 ", 0, false, "only LAST may follow the chunk size"},
 		{"1\x00", 0, false, "chunk size is not a number"},
 	}

@@ -12,7 +12,7 @@ type Examiner struct {
 	body bool // the header section is over
 	any  bool // there was an octet
 	cr   bool // the last octet was CR
-	lf   bool // the last two octets were CRLF
+	lf   bool // the last octet was LF
 	line int  // octets of the current line so far, its CR included
 }
 
@@ -67,7 +67,7 @@ func (e *Examiner) block(p []byte) {
 			e.kind |= KindBareLineEnd
 		}
 	}
-	e.lf = p[last] == '\n' && (last > 0 && p[last-1] == '\r' || last == 0 && e.cr)
+	e.lf = p[last] == '\n'
 	e.cr = p[last] == '\r'
 	e.any = true
 }

@@ -93,7 +93,7 @@ func ParseOffers(lines []string) Offers {
 		case !had:
 			o[k] = param
 		case k == ExtAuth:
-			o[k] = strings.TrimLeft(old+" "+param, " ")
+			o[k] = strings.Trim(old+" "+param, " ")
 		}
 	}
 	return o

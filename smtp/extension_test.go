@@ -22,6 +22,7 @@ func TestParseOffers(t *testing.T) {
 		{"old servers", []string{"AUTH=LOGIN PLAIN"}, Offers{ExtAuth: "LOGIN PLAIN"}},
 		{"old servers", []string{"AUTH PLAIN", "auth=LOGIN"}, Offers{ExtAuth: "PLAIN LOGIN"}},
 		{"old servers", []string{"AUTH", "AUTH=LOGIN"}, Offers{ExtAuth: "LOGIN"}},
+		{"old servers", []string{"AUTH PLAIN", "AUTH="}, Offers{ExtAuth: "PLAIN"}},
 		{"old servers", []string{"AUTH="}, Offers{ExtAuth: ""}},
 		{"malformed", []string{"", " ", " SIZE", "-X", "X_Y", "X=Y", "SIZE\x00", "SIZE 1\r", "ü", "X ü", "DSN"}, Offers{ExtDSN: ""}},
 		{"own", []string{"X-OWN a b=c"}, Offers{"X-OWN": "a b=c"}},

@@ -33,7 +33,7 @@ func TestParseRcpt(t *testing.T) {
 		{"RFC 3461 4.2", "TO:<a@b> ORCPT=rfc822;" + long, "<a@b>", RcptParams{ORcpt: ORcpt{"rfc822", long}}, ""},
 		{"RFC 6533 3 unitext", "TO:<a@b> ORCPT=utf-8;jürgen@b", "<a@b>", RcptParams{ORcpt: ORcpt{"utf-8", "jürgen@b"}}, `TO:<a@b> ORCPT=utf-8;j\x{FC}rgen@b`},
 		{"RFC 6533 3 xtext", `TO:<a@b> ORCPT=UTF-8;j\x{FC}rgen@b`, "<a@b>", RcptParams{ORcpt: ORcpt{"UTF-8", "jürgen@b"}}, ""},
-		{"RFC 6533 3 HEXPOINT", `TO:<a@b> ORCPT=utf-8;\x{5C}\x{20}\x{2B}\x{3D}\x{6E2C}\x{1F600}`, "<a@b>", RcptParams{ORcpt: ORcpt{"utf-8", `\ +=測😀`}}, ""},
+		{"RFC 6533 3 HEXPOINT", `TO:<a@b> ORCPT=utf-8;\x{A0}\x{5C}\x{20}\x{2B}\x{3D}\x{6E2C}\x{1F600}`, "<a@b>", RcptParams{ORcpt: ORcpt{"utf-8", "\u00a0\\ +=測😀"}}, ""},
 		{"RFC 6533 3 address", "TO:<a@b> ORCPT=utf-8;a+b@c", "<a@b>", RcptParams{ORcpt: ORcpt{"utf-8", "a+b@c"}}, `TO:<a@b> ORCPT=utf-8;a\x{2B}b@c`},
 	}
 	for _, test := range tests {

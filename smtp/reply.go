@@ -84,7 +84,7 @@ func (r Reply) Permanent() bool { return r.Code/100 == 5 }
 // status code is not the first digit of its code, as in "550 4.2.1". The code
 // decides (RFC 2034 §4); the mismatch is worth a line in the log.
 func (r Reply) ClassMismatch() bool {
-	if r.Raw == "" || r.Enhanced.IsZero() {
+	if r.Enhanced.IsZero() {
 		return false
 	}
 	for line := range strings.SplitSeq(r.Raw, "\r\n") {

@@ -20,6 +20,8 @@ func TestEnhanced(t *testing.T) {
 		{"5.999.999", 5, Enh(999, 999)},
 		{"", 0, Enhanced{}},
 		{"5.1", 0, Enhanced{}},
+		{"4.10.1", 4, Enh(10, 1)},
+		{"5.123", 0, Enhanced{}},
 		{"5.1.", 0, Enhanced{}},
 		{"5..1", 0, Enhanced{}},
 		{"3.1.1", 0, Enhanced{}},
@@ -70,7 +72,7 @@ func TestReplyAppendTo(t *testing.T) {
 		{"RFC 2034 3 not in 3xx", Reply{Code: 354, Enhanced: Enh(0, 0), Text: "go"}, "354 go\r\n"},
 		{"RFC 2034 4 every line", Reply{Code: 550, Enhanced: Enh(1, 1), Text: "a\nb\n"}, "550-5.1.1 a\r\n550-5.1.1 b\r\n550 5.1.1 \r\n"},
 		{"4.2.1", Reply{Code: 250, Text: "a\n\nc"}, "250-a\r\n250-\r\n250 c\r\n"},
-		{"UTF-8", Reply{Code: 550, Text: "größe"}, "550 größe\r\n"},
+		{"UTF-8", Reply{Code: 550, Text: "grö\u00a0ße"}, "550 grö\u00a0ße\r\n"},
 		{"HT", Reply{Code: 550, Text: "a\tb"}, "550 a\tb\r\n"},
 		{"CR", Reply{Code: 550, Text: "a\r\nb\rc"}, "550-a\r\n550 bc\r\n"},
 		{"controls", Reply{Code: 550, Text: "a\x00b\x7fc\u0085d\xffe\xc3"}, "550 a?b?c?d?e?\r\n"},
@@ -154,6 +156,7 @@ func TestParseReplyErrors(t *testing.T) {
 		{"250x", 0, "reply line does not begin with a code"},
 		{"150 x", 0, "reply line does not begin with a code"},
 		{"650 x", 0, "reply line does not begin with a code"},
+		{"25: x", 0, "reply line does not begin with a code"},
 		{"2x0 x", 0, "reply line does not begin with a code"},
 		{" 250 x", 0, "reply line does not begin with a code"},
 		{"250-a\r\n251 b", 7, "reply code differs between lines"},
@@ -200,6 +203,8 @@ func TestError(t *testing.T) {
 		{&Error{Reply: Reply{Code: 421, Text: "a\nb\x07"}}, "smtp: 421 a / b?", true},
 		{Reject(452, Enh(3, 1), "later"), "smtp: 452 4.3.1 later", true},
 		{Reject(250, Enh(0, 0), "x"), "smtp: 554 5.0.0 x", false},
+		{Reject(400, Enhanced{}, "x"), "smtp: 400 x", true},
+		{Reject(599, Enhanced{}, "x"), "smtp: 599 x", false},
 		{Reject(600, Enhanced{}, "x"), "smtp: 554 x", false},
 		{Reject(0, Enhanced{}, ""), "smtp: 554", false},
 	}
@@ -220,7 +225,11 @@ func TestSyntaxErrorReply(t *testing.T) {
 	if got := string(err.Reply().AppendTo(nil)); got != "555 5.5.4 parameter not recognized (offset 7)\r\n" {
 		t.Errorf("%q", got)
 	}
-	if got := (&SyntaxError{Reason: "x"}).Reply().Code; got != 501 {
+	if got := (&SyntaxError{Reason: "x"}).Reply(); got.Code != 501 || got.Text != "x (offset 0)" {
 		t.Error(got)
+	}
+	err = &SyntaxError{Code: 400, Offset: -1, Reason: "x"}
+	if got := err.Reply(); got.Code != 400 || got.Text != "x" || err.Error() != "smtp: x" {
+		t.Error(got, err)
 	}
 }
