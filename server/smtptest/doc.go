@@ -13,7 +13,7 @@
 //	S: 250 ...
 //	C: MAIL FROM:<a@example.org>
 //	C: RCPT TO:<b@example.com>
-//	S: 250 2.1.0 sender OK
+//	S: 250 2.1.0 OK
 //	S: 250 2.1.5 *
 //	C: QUIT
 //	S: 221 ...

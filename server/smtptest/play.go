@@ -71,7 +71,7 @@ type player struct {
 	timeout time.Duration
 	buf     []byte     // received, not yet compared
 	writing chan error // the write under way, if any
-	past    strings.Builder
+	past    transcript
 }
 
 const (
@@ -278,23 +278,11 @@ func (p *player) startTLS() error {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	p.conn = conn
-	p.past.WriteString("<starttls>\n")
+	p.past.write("<starttls>", "")
 	return nil
 }
 
-// log notes octets that were sent or received, in the language of scripts as
-// far as that needs few words.
+// log notes octets that were sent or received.
 func (p *player) log(from byte, octets []byte) {
-	for line := range bytes.Lines(octets) {
-		if p.past.Len() > 256<<10 {
-			return
-		}
-		whole := bytes.HasSuffix(line, []byte("\r\n"))
-		q := fmt.Sprintf("%.400q", bytes.TrimSuffix(line, []byte("\r\n")))
-		q = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
-		if !whole {
-			q += `\`
-		}
-		fmt.Fprintf(&p.past, "%c: %s\n", from, q)
-	}
+	p.past.octets(string(from)+": ", string(octets))
 }
