@@ -1,0 +1,48 @@
+package smtp
+
+import "testing"
+
+// The hot path of a session allocates nothing.
+func TestNoAllocations(t *testing.T) {
+	offers := every()
+	buf := make([]byte, 0, 4096)
+	line := []byte("MAIL FROM:<jane.doe@example.com> SIZE=4096")
+	reply := Reply{Code: 250, Enhanced: Enh(1, 0), Text: "Sender OK"}
+	long := Reply{Code: 250, Text: "mx.example.com\nPIPELINING\nSIZE 1000"}
+	var mail MailParams
+	var rcpt RcptParams
+	env, err := NewEnvelope("jane.doe@example.com", "john@example.net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.MailParams = MailParams{Size: 4096, Body: Body8BitMIME}
+	text := []byte(plainMessage)
+	for name, f := range map[string]func(){
+		"ParseMailbox":     func() { ParseMailbox("jane.doe@example.com") },
+		"ParseMailbox v6":  func() { ParseMailbox(`"jane doe"@[IPv6:2001:db8::1]`) },
+		"ParseReversePath": func() { ParseReversePath("<jane.doe@example.com>") },
+		"ParseForwardPath": func() { ParseForwardPath("<@a.example:jane.doe@example.com>") },
+		"ParseVerb":        func() { ParseVerb(line) },
+		"ParseBdat":        func() { ParseBdat([]byte("4096 LAST")) },
+		"ParseMail":        func() { ParseMail("FROM:<jane@example.com> SIZE=4096 BODY=8BITMIME RET=HDRS ENVID=x", offers, &mail) },
+		"ParseRcpt":        func() { ParseRcpt("TO:<jane@example.com> NOTIFY=NEVER ORCPT=rfc822;x@y", offers, &rcpt) },
+		"ParseHello":       func() { ParseHello("mail.example.com") },
+		"ParseReply":       func() { ParseReply("250 2.1.0 Sender OK\r\n") },
+		"Validate":         func() { env.Validate() },
+		"CheckMail":        func() { offers.CheckMail(&env.MailParams) },
+		"AppendMail":       func() { AppendMail(buf, env.From, &env.MailParams) },
+		"AppendRcpt":       func() { AppendRcpt(buf, env.Recipients[0].To, &rcpt) },
+		"AppendBdat":       func() { AppendBdat(buf, 4096, true) },
+		"Reply":            func() { reply.AppendTo(buf) },
+		"Reply of lines":   func() { long.AppendTo(buf) },
+		"Examiner": func() {
+			var e Examiner
+			e.Write(text)
+			e.Kind()
+		},
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s allocates %v times", name, n)
+		}
+	}
+}
