@@ -13,7 +13,7 @@ func (c *conn) rcpt(arg []byte) {
 	}
 	switch {
 	case c.offered.utf8 && !t.mail.UTF8 && !to.IsASCII(): // without the offer it did not parse
-		c.refuse(needUTF8)
+		c.refuse(recipientNeedsUTF8)
 		return
 	case over(t.recipients+1, c.cfg.limits.MaxRecipients):
 		c.limit(tooManyRecipients) // §4.5.3.1.10
