@@ -77,7 +77,7 @@ func examine(content smtp.Content) (smtp.Content, examination, error) {
 	}
 	content.Size, content.Kind = e.n, e.Kind()
 	known := examination{kind: content.Kind}
-	if content.Kind.Has(smtp.KindBareLineEnd) && !bareWithin(e.Examiner, '\n') {
+	if content.Kind.Has(smtp.KindBareLineEnd) && !bareWithin(e.Examiner, 0) {
 		known = examination{kind: content.Kind &^ smtp.KindBareLineEnd, needsEnd: true}
 	}
 	return content, known, nil
@@ -93,14 +93,14 @@ func (c *counter) Write(p []byte) (int, error) {
 	return c.Examiner.Write(p)
 }
 
-// bareWithin reports whether a CR or LF stands alone in what e, a copy, has seen,
-// whose last octet was last.
+// bareWithin reports whether a CR or LF stands alone in what e, a copy, has seen.
+// If last, its last octet, is CR, an LF may follow.
 func bareWithin(e smtp.Examiner, last byte) bool {
+	end := []byte("\r\n")
 	if last == '\r' {
-		e.Write([]byte("\n"))
-	} else {
-		e.Write([]byte("\r\n"))
+		end = end[1:]
 	}
+	e.Write(end)
 	return e.Kind().Has(smtp.KindBareLineEnd)
 }
 
@@ -119,13 +119,21 @@ func (w *checkedWriter) Write(p []byte) (int, error) {
 	}
 	w.seen.Write(p)
 	kind := w.seen.Kind() & w.forbidden &^ smtp.KindBareLineEnd
-	if w.forbidden.Has(smtp.KindBareLineEnd) && bareWithin(w.seen, p[len(p)-1]) {
-		kind |= smtp.KindBareLineEnd
+	if bareWithin(w.seen, p[len(p)-1]) {
+		kind |= smtp.KindBareLineEnd & w.forbidden
 	}
 	if kind != 0 {
 		return 0, needOf(kind)
 	}
 	return w.w.Write(p)
+}
+
+// finish looks at the last octet, which no LF follows.
+func (w *checkedWriter) finish() error {
+	if bareWithin(w.seen, 0) && w.forbidden.Has(smtp.KindBareLineEnd) {
+		return needOf(smtp.KindBareLineEnd)
+	}
+	return nil
 }
 
 // forbidden returns what a message may not have under BODY= (RFC 6152, RFC 3030).

@@ -30,7 +30,11 @@ func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	}
 	w := dataWriter{c: c}
 	check := checkedWriter{w: &w, forbidden: forbidden(c.bodyType)}
-	if err := copyBody(&check, r); err != nil {
+	err := copyBody(&check, r)
+	if err == nil {
+		err = check.finish()
+	}
+	if err != nil {
 		return nil, c.fail(opData, err)
 	}
 	w.finish()

@@ -86,13 +86,18 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 // copyTo copies the content to w, normalized and checked as the plan says.
 func (t *transaction) copyTo(w io.Writer) error {
 	t.consumed = true
-	if !t.known.complete() || !isMemory(t.body) {
-		w = &checkedWriter{w: w, forbidden: t.plan.forbidden}
+	if t.known.complete() && isMemory(t.body) && !t.plan.normalize {
+		return copyBody(w, t.body)
 	}
+	check := &checkedWriter{w: w, forbidden: t.plan.forbidden}
+	w = check
 	if t.plan.normalize {
 		w = &lineEnder{w: w}
 	}
-	return copyBody(w, t.body)
+	if err := copyBody(w, t.body); err != nil {
+		return err
+	}
+	return check.finish()
 }
 
 // bodyFailed sorts out why the data could not be sent. A refused chunk leaves a

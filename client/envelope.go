@@ -126,6 +126,9 @@ func (c *Conn) answer(t *transaction) error {
 	case stepMail:
 		t.mail = refused
 	default:
+		if t.mail != nil {
+			break // it says that there was no MAIL
+		}
 		r := &t.result.Recipients[t.answered-stepRcpt]
 		r.Reply, r.Err = refused.Reply, refused
 	}

@@ -1,0 +1,184 @@
+package client
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/postrider/postrider/internal/wire"
+	"github.com/postrider/postrider/smtp"
+)
+
+// enter begins an operation: until leave, the end of ctx ends every wait. op is
+// only for the error.
+func (c *Conn) enter(ctx context.Context, op string) error {
+	if c.dead != nil {
+		return c.dead
+	}
+	if err := ctx.Err(); err != nil {
+		return &ConnError{Op: op, Err: err}
+	}
+	c.ctx = ctx
+	if ctx.Done() != nil {
+		c.stop = context.AfterFunc(ctx, c.onCancel)
+	}
+	return nil
+}
+
+// leave ends an operation. A context that ended in it leaves a connection whose
+// deadlines lie in the past, even if the operation came through.
+func (c *Conn) leave() {
+	if c.stop != nil && !c.stop() {
+		c.fail("connection", c.ctx.Err())
+	}
+	c.ctx, c.stop = nil, nil
+	if c.dead != nil {
+		c.Close()
+	}
+}
+
+// cancel is run by the context.
+func (c *Conn) cancel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.canceled = true
+	c.raw.SetDeadline(time.Unix(1, 0))
+}
+
+// write writes command lines and shows them to the trace.
+func (c *Conn) write(op string, p []byte, limit time.Duration) error {
+	_, err := c.send(op, p, limit)
+	if err == nil {
+		c.traceWrote(p)
+	}
+	return err
+}
+
+// send writes p, which begins where c.buf does or replaces it.
+func (c *Conn) send(op string, p []byte, limit time.Duration) (n int, err error) {
+	c.buf = p[:0]
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.setDeadline(&c.writeBy, limit, net.Conn.SetWriteDeadline)
+	if n, err = c.nc.Write(p); err != nil {
+		err = c.fail(op, err)
+	}
+	return n, err
+}
+
+// readReply reads one reply. Raw is valid until the next call. After 421 the
+// connection is of no more use (§3.8).
+func (c *Conn) readReply(op string, limit time.Duration, maxLines int) (code int, raw []byte, err error) {
+	c.wait, c.armed = limit, false
+	code, raw, err = c.replies.Next(maxLines)
+	if err != nil {
+		return 0, nil, c.fail(op, err)
+	}
+	c.traceGot(raw)
+	if code == smtp.CodeUnavailable {
+		c.fail(op, &smtp.Error{Verb: smtp.Verb(op), Reply: parse(raw), Scope: smtp.ScopeSession})
+	}
+	return code, raw, nil
+}
+
+// expect reads the reply to verb and wants it positive.
+func (c *Conn) expect(op string, verb smtp.Verb, limit time.Duration) (smtp.Reply, error) {
+	return c.expectLines(op, verb, limit, wire.MaxReplyLines)
+}
+
+func (c *Conn) expectLines(op string, verb smtp.Verb, limit time.Duration, maxLines int) (smtp.Reply, error) {
+	code, raw, err := c.readReply(op, limit, maxLines)
+	if err != nil {
+		return smtp.Reply{}, err
+	}
+	switch reply := parse(raw); code / 100 {
+	case 2:
+		return reply, nil
+	case 3:
+		return reply, c.outOfStep(op, "the server asks for more where nothing follows")
+	default:
+		return reply, refusal(verb, reply)
+	}
+}
+
+// command writes one line, CRLF included, and expects a positive reply. The
+// server must not have said anything since its last reply.
+func (c *Conn) command(ctx context.Context, verb smtp.Verb, line []byte, limit time.Duration) (smtp.Reply, error) {
+	if err := c.enter(ctx, string(verb)); err != nil {
+		return smtp.Reply{}, err
+	}
+	defer c.leave()
+	return c.roundTrip(verb, line, limit)
+}
+
+func (c *Conn) roundTrip(verb smtp.Verb, line []byte, limit time.Duration) (smtp.Reply, error) {
+	if err := c.inStep(string(verb)); err != nil {
+		return smtp.Reply{}, err
+	}
+	if err := c.write(string(verb), line, limit); err != nil {
+		return smtp.Reply{}, err
+	}
+	return c.expect(string(verb), verb, limit)
+}
+
+// inStep refuses to go on when something waits to be read that nobody asked for:
+// it would be taken for the answer to the next command.
+func (c *Conn) inStep(op string) error {
+	if c.replies.Buffered() > 0 {
+		return c.outOfStep(op, "octets from the server that answer nothing")
+	}
+	return nil
+}
+
+// setDeadline gives an operation limit from now. The deadline in force stays if
+// it is at most a little earlier than that: setting one costs as much as writing
+// a small command.
+func (c *Conn) setDeadline(inForce *time.Time, limit time.Duration, set func(net.Conn, time.Time) error) {
+	now := time.Now()
+	if left := inForce.Sub(now); left <= limit && left > limit-min(limit/8, 5*time.Second) {
+		return
+	}
+	*inForce = now.Add(limit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.canceled {
+		set(c.raw, *inForce)
+	}
+}
+
+// replySource is what the reply reader reads: it sets the deadline when a wait
+// begins, and not again while the same reply trickles in.
+type replySource Conn
+
+func (s *replySource) Read(p []byte) (int, error) {
+	c := (*Conn)(s)
+	if !c.armed {
+		c.armed = true
+		c.setDeadline(&c.readBy, c.wait, net.Conn.SetReadDeadline)
+	}
+	return c.nc.Read(p)
+}
+
+// parse parses what the reply reader has checked.
+func parse(raw []byte) smtp.Reply {
+	reply, err := smtp.ParseReply(string(raw))
+	if err != nil { // the two disagree: keep the code, which is what counts
+		reply = smtp.Reply{Code: int(raw[0]-'0')*100 + int(raw[1]-'0')*10 + int(raw[2]-'0'), Raw: string(raw)}
+	}
+	return reply
+}
+
+// refusal makes an error of a negative reply.
+func refusal(verb smtp.Verb, reply smtp.Reply) *smtp.Error {
+	scope := smtp.ScopeMessage
+	switch {
+	case reply.Code == smtp.CodeUnavailable:
+		scope = smtp.ScopeSession // §3.8
+	case verb == smtp.RCPT:
+		scope = smtp.ScopeRecipient
+	case verb != smtp.MAIL && verb != smtp.DATA && verb != smtp.BDAT && verb != "":
+		scope = smtp.ScopeSession
+	}
+	return &smtp.Error{Verb: verb, Reply: reply, Scope: scope}
+}
