@@ -22,7 +22,7 @@ func (c *conn) bdat(arg []byte) {
 	b.chunk(size, last)
 	c.state = chunking
 	r, err := c.receive(b)
-	if derr := b.discard(err == nil); derr != nil {
+	if derr := c.drain(b, err); derr != nil {
 		if c.deferred.row != nil {
 			// The loop runs it next, and it ends the transaction.
 			c.state = broken
@@ -51,6 +51,7 @@ func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
 	}
 	c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Reply: final, Err: err})
 	c.reply(final)
+	c.txn.refusal = final
 	c.state = broken
 }
 
@@ -79,8 +80,10 @@ func (c *conn) nextChunk(b *Body) error {
 			}
 			b.chunk(size, last)
 			return nil
-		case !refusal.IsZero():
+		case refusal.Code != 0:
 			c.refuse(refusal)
+		case row.traits&greets != 0 && smtp.ParseHello(string(arg)) != nil:
+			c.run(row, arg) // refused, so it ends nothing (RFC 5321 §4.1.4)
 		case row.traits&abandons != 0:
 			c.deferred.row, c.deferred.arg = row, bytes.Clone(arg)
 			return &BodyError{Err: errReset}
@@ -95,8 +98,12 @@ func (c *conn) nextChunk(b *Body) error {
 // read and dropped all the same, lest they be taken for commands.
 func (c *conn) discardChunk(arg []byte, refusal smtp.Reply) {
 	size, last, err := smtp.ParseBdat(arg)
-	if err != nil || over(size, c.cfg.limits.MaxDiscard) {
+	switch {
+	case err != nil:
 		c.reply(chunkUnclear)
+		return
+	case over(size, c.cfg.limits.MaxDiscard):
+		c.limit(tooMuchToDiscard)
 		return
 	}
 	b := new(Body)
@@ -106,17 +113,20 @@ func (c *conn) discardChunk(arg []byte, refusal smtp.Reply) {
 		c.cutShort(err)
 		return
 	}
+	if c.state != broken {
+		c.refuse(refusal)
+		return
+	}
+	// The further chunks of a message refused midway. Whoever has sent them all
+	// at once judges by the last reply, so each repeats the first refusal.
 	times := 1
-	if c.state == broken && last {
-		// The end of a message refused midway (RFC 2033 §4.2 wants one reply
-		// for each recipient).
-		if c.srv.Role == LMTP {
-			times = c.txn.recipients
-		}
+	if last && c.srv.Role == LMTP {
+		times = c.txn.recipients // RFC 2033 §4.2
+	}
+	if last {
 		c.endTransaction(ResetDone)
 	}
-	c.refuse(refusal)
-	for range times - 1 {
+	for range times {
 		c.reply(refusal)
 	}
 }

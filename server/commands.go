@@ -20,7 +20,7 @@ const (
 var stateNames = [...]string{"connected", "ready", "mailed", "rcpted", "chunking", "broken", "refused"}
 
 // traits of a command, each checked in one place of the loop.
-type traits uint8
+type traits uint16
 
 const (
 	beforeTLS  traits = 1 << iota // may come before TLS though TLS is required (RFC 3207 §4)
@@ -29,6 +29,7 @@ const (
 	takesData                     // octets follow the line and are consumed even when it is refused
 	noArgument                    // an argument is an error (RFC 5321 §4.1.1)
 	abandons                      // ends a transaction whose chunks are still coming
+	greets                        // the same unless its argument is refused
 	notLMTP                       // unknown in LMTP (RFC 2033 §4.1)
 	onlyLMTP                      // known in LMTP only
 )
@@ -48,9 +49,9 @@ type command struct {
 // (RFC 5321 §4.1.4); what success leads to is set by the row's handler.
 func commands() []command {
 	return []command{
-		{smtp.EHLO, "EHLO domain", anytime, beforeTLS | idleChat | abandons | notLMTP, "", "250; 501 550", (*conn).hello},
-		{smtp.HELO, "HELO domain", anytime, beforeTLS | idleChat | abandons | notLMTP, "", "250; 501 550", (*conn).hello},
-		{smtp.LHLO, "LHLO domain", anytime, beforeTLS | idleChat | abandons | onlyLMTP, "", "250; 501 550", (*conn).hello},
+		{smtp.EHLO, "EHLO domain", anytime, beforeTLS | idleChat | abandons | greets | notLMTP, "", "250; 501 550", (*conn).hello},
+		{smtp.HELO, "HELO domain", anytime, beforeTLS | idleChat | abandons | greets | notLMTP, "", "250; 501 550", (*conn).hello},
+		{smtp.LHLO, "LHLO domain", anytime, beforeTLS | idleChat | abandons | greets | onlyLMTP, "", "250; 501 550", (*conn).hello},
 		{smtp.STARTTLS, "STARTTLS", ready, beforeTLS | noArgument, "", "220; 454 501 502 503", (*conn).startTLS},
 		{smtp.AUTH, "AUTH mechanism [initial-response]", ready, 0, "", "235 334; 454 500 501 503 504 535 538", (*conn).auth},
 		{smtp.MAIL, "MAIL FROM:<reverse-path> [parameters]", ready, needsAuth, "", "250; 451 452 501 503 530 550 552 553 555", (*conn).mail},
@@ -75,6 +76,8 @@ func (c *conn) misplaced(row *command) smtp.Reply {
 		return needLHLO
 	case c.state == connected:
 		return needHello
+	case c.state == broken && row.traits&takesData != 0 && c.txn.refusal.Code != 0:
+		return c.txn.refusal
 	case c.state == broken:
 		return needReset
 	case c.state == chunking:

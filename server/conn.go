@@ -77,6 +77,7 @@ type transaction struct {
 	text       strings.Builder // of the arguments, see argument
 	recipients int
 	body       Body
+	refusal    smtp.Reply // of a chunk
 }
 
 // argument makes a string of a command's argument. They share a few larger
@@ -218,12 +219,12 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 	case err == wire.ErrLineTooLong:
 		c.verb = ""
 		c.heard(nil, false)
-		c.refuse(lineTooLong)
+		c.refuseLine(line, lineTooLong)
 		return nil, nil
 	case err == wire.ErrBareLF:
 		c.verb = ""
 		c.heard(line, false)
-		c.refuse(lineEndsBadly)
+		c.refuseLine(line, lineEndsBadly)
 		return nil, nil
 	case err != nil:
 		c.readFailed(err)
@@ -253,10 +254,20 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		c.refuse(unknownCommand)
 		return nil, nil
 	case len(line)+2 > smtp.MaxCommandLine && len(line)+2 > c.cfg.maxLine(c.offered.offers, verb):
-		c.refuse(lineTooLong)
+		c.refuseLine(line, lineTooLong)
 		return nil, nil
 	}
 	return row, arg
+}
+
+// refuseLine answers a line that is no command at all. One that would be
+// followed by octets ends the connection, lest they be taken for commands.
+func (c *conn) refuseLine(line []byte, refusal smtp.Reply) {
+	verb, _, _ := smtp.ParseVerb(line)
+	if row := c.cfg.verbs[verb]; row != nil && row.traits&takesData != 0 {
+		refusal = chunkUnclear
+	}
+	c.refuse(refusal)
 }
 
 // check returns the reply that refuses a command before it is run, if any.

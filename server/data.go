@@ -17,7 +17,7 @@ func (c *conn) data([]byte) {
 	b := &t.body
 	b.begin(c, false)
 	r, err := c.receive(b)
-	if derr := b.discard(err == nil); derr != nil {
+	if derr := c.drain(b, err); derr != nil {
 		c.cutShort(derr)
 		return
 	}
@@ -31,6 +31,15 @@ func (c *conn) receive(b *Body) (smtp.Reply, error) {
 	r, err := c.session.Data(t, b)
 	t.leave()
 	return r, err
+}
+
+// drain leaves the session in step with the client after Data has returned err.
+func (c *conn) drain(b *Body, err error) error {
+	if errors.Is(err, ErrAbort) {
+		c.aborted = true
+		return err
+	}
+	return b.discard(err == nil)
 }
 
 // conclude answers the whole message and ends the transaction.
@@ -85,10 +94,11 @@ func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
 	return any
 }
 
-// cutShort ends a transaction whose data never came to its end.
+// cutShort ends a transaction, if there is one, whose data never came to its end.
 func (c *conn) cutShort(err error) {
-	t := c.txn
-	c.observe(Event{Kind: MessageRefused, Size: t.body.received, Recipients: t.recipients, Err: err})
+	if t := c.txn; t != nil {
+		c.observe(Event{Kind: MessageRefused, Size: t.body.received, Recipients: t.recipients, Err: err})
+	}
 	var failed *BodyError
 	if errors.As(err, &failed) && failed.Reply.Code == 421 {
 		c.end(err)

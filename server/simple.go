@@ -28,7 +28,7 @@ func (c *conn) vrfy(arg []byte) {
 		return
 	}
 	s, ok := As[VerifySession](c.session)
-	if !ok {
+	if !ok || c.state == chunking { // the session is inside of Data
 		c.reply(replyCannotVerify)
 		return
 	}
@@ -44,6 +44,9 @@ func (c *conn) expn(arg []byte) {
 	switch {
 	case !ok:
 		c.reply(notImplemented)
+		return
+	case c.state == chunking: // the session is inside of Data
+		c.reply(replyCannotVerify)
 		return
 	case len(arg) == 0:
 		c.refuse(reply(501, 5, 4, "EXPN needs a list"))

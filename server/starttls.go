@@ -35,8 +35,8 @@ func (c *conn) startTLS([]byte) {
 		return
 	}
 	c.in.Reset(t, true)
-	c.offered, c.chat = c.cfg.nothing, 0
-	c.update(func(i *Info) { i.Hello, i.HelloVerb = "", "" })
+	c.offered, c.chat, c.authed = c.cfg.nothing, 0, false
+	c.update(func(i *Info) { i.Hello, i.HelloVerb, i.Mechanism, i.Identity = "", "", "", "" })
 	c.state = connected
 	c.session.Reset(c.ctx, ResetSTARTTLS)
 }

@@ -1,0 +1,435 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/internal/memnet"
+	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
+)
+
+// The one account of these tests.
+const (
+	user     = "alice@example.org"
+	password = "correct-horse-battery"
+	token    = "ya29.staple-token"
+)
+
+// secrets must not turn up in an event or in the log.
+var secrets = []string{
+	password, token, b64(password), b64(token), b64("\x00" + user + "\x00" + password),
+	b64(xoauth2(user, token)), b64(bearer(user, token)),
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func xoauth2(user, token string) string {
+	return "user=" + user + "\x01auth=Bearer " + token + "\x01\x01"
+}
+
+func bearer(user, token string) string {
+	return "n,a=" + user + ",\x01host=mx.example\x01auth=Bearer " + token + "\x01\x01"
+}
+
+// everything is the transcript of all servers of the run.
+var everything struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// backend is a Handler and its Sessions. A method does what its function
+// says, or the usual thing; what is called and what is delivered is noted.
+type backend struct {
+	newSession func(ctx context.Context, c *server.Conn) error
+	mail       func(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error)
+	rcpt       func(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error)
+	data       func(ctx context.Context, b *server.Body) (smtp.Reply, error)
+	reset      func(ctx context.Context, why server.ResetReason)
+	close      func(reason error)
+	wrap       func(server.Session) server.Session
+
+	mu        sync.Mutex
+	calls     []string
+	delivered []string
+}
+
+type session struct {
+	*backend
+	conn *server.Conn
+}
+
+func (b *backend) note(format string, args ...any) {
+	b.mu.Lock()
+	b.calls = append(b.calls, fmt.Sprintf(format, args...))
+	b.mu.Unlock()
+}
+
+func (b *backend) keep(message string) {
+	b.mu.Lock()
+	b.delivered = append(b.delivered, message)
+	b.mu.Unlock()
+}
+
+func (b *backend) NewSession(ctx context.Context, c *server.Conn) (server.Session, error) {
+	b.note("new")
+	if b.newSession != nil {
+		if err := b.newSession(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if s := server.Session(&session{b, c}); b.wrap == nil {
+		return s, nil
+	} else {
+		return b.wrap(s), nil
+	}
+}
+
+func (s *session) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
+	s.note("mail %v", from)
+	if s.mail != nil {
+		return s.mail(ctx, from, p)
+	}
+	return smtp.Reply{}, nil
+}
+
+func (s *session) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
+	s.note("rcpt %v", to)
+	if s.rcpt != nil {
+		return s.rcpt(ctx, to, p)
+	}
+	return smtp.Reply{}, nil
+}
+
+// Data delivers what has come to its end.
+func (s *session) Data(ctx context.Context, b *server.Body) (smtp.Reply, error) {
+	s.note("data")
+	if s.data != nil {
+		return s.data(ctx, b)
+	}
+	text, err := io.ReadAll(b)
+	if err != nil {
+		return smtp.Reply{}, err
+	}
+	s.keep(string(text))
+	return smtp.Reply{}, nil
+}
+
+func (s *session) Reset(ctx context.Context, why server.ResetReason) {
+	s.note("reset %v", why)
+	if s.reset != nil {
+		s.reset(ctx, why)
+	}
+}
+
+func (s *session) Close(reason error) {
+	s.note("close")
+	if s.close != nil {
+		s.close(reason)
+	}
+}
+
+// testServer is a server on a network of its own. An entry in its log that no
+// test takes is an error.
+type testServer struct {
+	*server.Server
+	*backend
+	t        *testing.T
+	listener *memnet.Listener
+	log      *notes
+	events   *notes
+}
+
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	everything.mu.Lock()
+	everything.text.Write(p)
+	everything.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+// take returns what was noted and forgets it.
+func (n *notes) take() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.text.Reset()
+	return n.text.String()
+}
+
+// start serves until the test ends. Each configure may change the server.
+func start(t *testing.T, configure ...func(*testServer)) *testServer {
+	t.Helper()
+	s := &testServer{
+		Server: &server.Server{Hostname: "mx.example"}, backend: new(backend),
+		t: t, listener: memnet.Listen(), log: new(notes), events: new(notes),
+	}
+	s.Handler = s.backend
+	s.Logger = slog.New(slog.NewTextHandler(s.log, nil))
+	s.Observer = server.ObserverFunc(func(e server.Event) { io.WriteString(s.events, show(e)+"\n") })
+	for _, f := range configure {
+		f(s)
+	}
+	s.serve(s.listener)
+	t.Cleanup(func() {
+		s.stop()
+		if text := s.log.take(); text != "" {
+			t.Errorf("left in the log:\n%s", text)
+		}
+	})
+	return s
+}
+
+// serve adds a listener.
+func (s *testServer) serve(l net.Listener) {
+	served := make(chan error, 1)
+	go func() { served <- s.Server.Serve(l) }()
+	s.t.Cleanup(func() {
+		if err := <-served; err != server.ErrServerClosed {
+			s.t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// serveTLS adds a listener for implicit TLS.
+func (s *testServer) serveTLS() *memnet.Listener {
+	l := memnet.Listen()
+	served := make(chan error, 1)
+	go func() { served <- s.Server.ServeTLS(l) }()
+	s.t.Cleanup(func() {
+		s.stop()
+		if err := <-served; err != server.ErrServerClosed {
+			s.t.Errorf("ServeTLS: %v", err)
+		}
+	})
+	return l
+}
+
+// stop closes the server and waits until its connections are gone.
+func (s *testServer) stop() {
+	s.Server.Close()
+	s.Server.Shutdown(context.Background())
+}
+
+func show(e server.Event) string {
+	line := e.Kind.String()
+	if e.Verb != "" {
+		line += " " + string(e.Verb)
+	}
+	if e.Kind == server.CommandReceived {
+		line += fmt.Sprintf(": %q", e.Line)
+	}
+	if !e.Reply.IsZero() {
+		line += ": " + e.Reply.String()
+	}
+	if e.Kind == server.MessageAccepted || e.Kind == server.MessageRefused {
+		line += fmt.Sprintf(" (%d octets, %d recipients)", e.Size, e.Recipients)
+	}
+	if e.Err != nil {
+		line += fmt.Sprintf(" [%v]", e.Err)
+	}
+	return line
+}
+
+// noted returns the calls so far and forgets them.
+func (b *backend) noted() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() { b.calls = nil }()
+	return strings.Join(b.calls, "\n")
+}
+
+// messages returns what was delivered.
+func (b *backend) messages() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.delivered
+}
+
+// peer is a client of one connection.
+type peer struct {
+	t *testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+// dial connects and reads nothing.
+func (s *testServer) dial() *peer {
+	s.t.Helper()
+	conn, err := s.listener.Dial(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return newPeer(s.t, conn)
+}
+
+func newPeer(t *testing.T, conn net.Conn) *peer {
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Hour)) // of the bubble; outside go test's own limit
+	return &peer{t, conn, bufio.NewReader(conn)}
+}
+
+// hello connects and says EHLO or LHLO.
+func (s *testServer) hello() *peer {
+	s.t.Helper()
+	p := s.dial()
+	p.expect("220 ")
+	if s.Role == server.LMTP {
+		p.do("LHLO client.example", "250")
+	} else {
+		p.do("EHLO client.example", "250")
+	}
+	return p
+}
+
+// send writes text, in which each LF stands for CRLF.
+func (p *peer) send(text string) { p.raw(strings.ReplaceAll(text, "\n", "\r\n")) }
+
+func (p *peer) raw(octets string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.Conn, octets); err != nil {
+		p.t.Fatalf("sending %.80q: %v", octets, err)
+	}
+}
+
+// reply reads one reply, its lines joined with LF.
+func (p *peer) reply() (string, error) {
+	var lines []string
+	for {
+		line, err := p.r.ReadString('\n')
+		if err != nil {
+			return strings.Join(lines, "\n") + line, err
+		}
+		text, crlf := strings.CutSuffix(line, "\r\n")
+		if !crlf || len(text) < 4 || text[3] != ' ' && text[3] != '-' {
+			p.t.Errorf("malformed reply line %q", line)
+		}
+		if lines = append(lines, text); len(text) < 4 || text[3] == ' ' {
+			return strings.Join(lines, "\n"), nil
+		}
+	}
+}
+
+// expect reads as many replies, of which each begins as wanted.
+func (p *peer) expect(wants ...string) {
+	p.t.Helper()
+	for i, want := range wants {
+		got, err := p.reply()
+		if err != nil || !strings.HasPrefix(got, want) {
+			p.t.Fatalf("reply %d of %d: %q, %v; want %q", i+1, len(wants), got, err, want)
+		}
+	}
+}
+
+// do sends one command and expects one reply.
+func (p *peer) do(line, want string) {
+	p.t.Helper()
+	p.send(line + "\n")
+	if got, err := p.reply(); err != nil || !strings.HasPrefix(got, want) {
+		p.t.Fatalf("%.80s: %q, %v; want %q", line, got, err, want)
+	}
+}
+
+// closed expects the end of the connection, and nothing before it.
+func (p *peer) closed() {
+	p.t.Helper()
+	if got, err := p.reply(); err == nil || got != "" || errors.Is(err, context.DeadlineExceeded) {
+		p.t.Fatalf("%q, %v; want the end of the connection", got, err)
+	}
+}
+
+// startTLS says STARTTLS and shakes hands.
+func (p *peer) startTLS() {
+	p.t.Helper()
+	p.do("STARTTLS", "220 ")
+	conn := tls.Client(p.Conn, clientTLS)
+	if err := conn.Handshake(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.Conn, p.r = conn, bufio.NewReader(conn)
+}
+
+// want reports when got is not what the test is after.
+func want[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s:\n%v\nwant:\n%v", what, got, want)
+	}
+}
+
+var serverTLS, clientTLS = func() (*tls.Config, *tls.Config) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example"},
+		NotAfter: time.Now().AddDate(50, 0, 0), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		&tls.Config{RootCAs: pool, ServerName: "mx.example"}
+}()
+
+// Options of start.
+
+func withTLS(s *testServer) { s.TLSConfig = serverTLS }
+
+func lmtp(s *testServer) { s.Role = server.LMTP }
+
+// withAuth lets the one account in, without TLS too.
+func withAuth(s *testServer) {
+	s.PlaintextAuthOnLoopback = true
+	s.Auth = server.Authenticators(
+		server.Passwords(func(_ context.Context, u, p string) error {
+			if u != user || p != password {
+				return fmt.Errorf("no such account: %w", server.ErrCredentials)
+			}
+			return nil
+		}),
+		server.Tokens(func(_ context.Context, u, t string) (string, error) {
+			if u != user && u != "" || t != token {
+				return "", server.ErrCredentials
+			}
+			return user, nil
+		}),
+	)
+}
+
+func submission(s *testServer) {
+	withAuth(s)
+	s.Role = server.Submission
+}
+
+func limits(l server.Limits) func(*testServer) { return func(s *testServer) { s.Limits = l } }
