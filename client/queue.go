@@ -166,9 +166,10 @@ func (q *queue) hand(w *waiter, h handover) bool {
 }
 
 // claim takes the first waiter whose message the server on c can take, and
-// appends the beginning of its envelope to the buffer of c.
+// appends the beginning of its envelope to the buffer of c. Without PIPELINING
+// nothing may stand behind the data (RFC 2920 §3.1).
 func (q *queue) claim(c *Conn) {
-	if q == nil || q.spent(c) {
+	if q == nil || !c.offers.Has(smtp.ExtPipelining) || q.spent(c) {
 		return
 	}
 	for {
