@@ -98,6 +98,9 @@ func decodeInitial(b []byte) ([]byte, error) {
 }
 
 func decode64(b []byte) ([]byte, error) {
+	if i := bytes.IndexByte(b, '\r'); i >= 0 {
+		return nil, base64.CorruptInputError(i) // which Decode would skip
+	}
 	out := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
 	n, err := base64.StdEncoding.Strict().Decode(out, b)
 	return out[:n], err
@@ -119,7 +122,7 @@ func (c *conn) exchange(x Exchange, response []byte) error {
 		line, err := c.readLine()
 		switch {
 		case err == wire.ErrLineTooLong, len(line)+2 > smtp.MaxAuthLine:
-			c.refuse(authTooLong) // §4.1 of RFC 4954
+			c.refuse(authTooLong) // RFC 4954 §6
 			return answered{err}
 		case err == wire.ErrBareLF:
 			c.refuse(lineEndsBadly)

@@ -60,6 +60,10 @@ func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
 // here, and what ends the transaction is left to the loop.
 func (c *conn) nextChunk(b *Body) error {
 	c.reply(replyChunkOK)
+	if !b.closed {
+		c.txn.leave() // the client's time is not the handler's
+		defer c.txn.enter()
+	}
 	for !c.ended {
 		line, err := c.readLine()
 		if err != nil && err != wire.ErrLineTooLong && err != wire.ErrBareLF {
@@ -94,23 +98,33 @@ func (c *conn) nextChunk(b *Body) error {
 	return &BodyError{Err: c.reason}
 }
 
-// discardChunk answers a BDAT that is refused as a command. Its octets are
-// read and dropped all the same, lest they be taken for commands.
-func (c *conn) discardChunk(arg []byte, refusal smtp.Reply) {
+// skipChunk reads and drops the octets that follow a BDAT. With ok false the
+// connection ends.
+func (c *conn) skipChunk(arg []byte) (last, ok bool) {
 	size, last, err := smtp.ParseBdat(arg)
 	switch {
 	case err != nil:
 		c.reply(chunkUnclear)
-		return
+		return false, false
 	case over(size, c.cfg.limits.MaxDiscard):
 		c.limit(tooMuchToDiscard)
-		return
+		return false, false
 	}
 	b := new(Body)
 	b.begin(c, true)
 	b.chunk(size, last)
 	if err := b.discard(false); err != nil {
 		c.cutShort(err)
+		return false, false
+	}
+	return last, true
+}
+
+// discardChunk answers a BDAT that is refused as a command. Its octets are
+// read and dropped all the same, lest they be taken for commands.
+func (c *conn) discardChunk(arg []byte, refusal smtp.Reply) {
+	last, ok := c.skipChunk(arg)
+	if !ok {
 		return
 	}
 	if c.state != broken {

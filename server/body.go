@@ -25,6 +25,7 @@ type Body struct {
 	c        *conn
 	scan     wire.DotScanner
 	prefix   []byte
+	begun    bool   // something has been handed out: no prefix any more
 	rest     []byte // handed out by next, not yet taken by Read
 	received int64  // octets of content
 	dropped  int64
@@ -77,12 +78,18 @@ func (b *Body) begin(c *conn, chunked bool) {
 	b.scan.Reset(lines, c.cfg.limits.MaxTextLine, !chunked)
 }
 
-func (b *Body) chunk(size int64, last bool) { b.left, b.last = size, last }
+// chunk begins a chunk, whose progress is judged by itself.
+func (b *Body) chunk(size int64, last bool) {
+	b.left, b.last, b.window = size, last, progress{}
+}
 
 // Prepend puts header fields in front of the message, as a Received field
 // must be (RFC 5321 §4.4). It has effect before the first Read only. Each
 // field ends with CRLF; see Received for a builder.
 func (b *Body) Prepend(fields string) {
+	if b.begun {
+		return
+	}
 	prefix := make([]byte, 0, len(fields)+len(b.prefix))
 	b.prefix = append(append(prefix, fields...), b.prefix...)
 }
@@ -160,6 +167,7 @@ func (b *Body) next() ([]byte, error) {
 	if b.closed {
 		return nil, &BodyError{Err: errBodyOver}
 	}
+	b.begun = true
 	if len(b.prefix) > 0 {
 		p := b.prefix
 		b.prefix = nil
@@ -289,39 +297,36 @@ func (b *Body) discard(accepted bool) error {
 }
 
 // headerEnd finds where the header section ends, in content that comes in
-// pieces.
+// pieces. An LF alone ends a line too: where such pass, a message may have no
+// others, and must not be all header.
 type headerEnd struct {
 	passed bool
 	size   int64
-	match  int // how much of CRLF CRLF the last octets are; a message begins as if after CRLF
+	within bool // the last octets belong to a line that is not empty
+	cr     bool // the last octet is a CR at the beginning of a line
 }
 
 // octets returns the size of the header section as known after content.
 func (h *headerEnd) octets(content []byte) int64 {
-	if h.size == 0 {
-		h.match = 2
-	}
-	for i := 0; i < len(content); {
-		if h.match == 0 {
-			j := bytes.IndexByte(content[i:], '\r')
+	for i := 0; i < len(content); i++ {
+		if h.within {
+			j := bytes.IndexByte(content[i:], '\n')
 			if j < 0 {
 				break
 			}
 			i += j
+			h.within = false
+			continue
 		}
 		switch {
-		case content[i] == "\r\n\r\n"[h.match]:
-			h.match++
-		case content[i] == '\r':
-			h.match = 1
-		default:
-			h.match = 0
-		}
-		i++
-		if h.match == 4 {
+		case content[i] == '\n':
 			h.passed = true
-			return h.size + int64(i)
+			return h.size + int64(i+1)
+		case content[i] == '\r' && !h.cr:
+			h.cr = true
+			continue
 		}
+		h.within, h.cr = true, false
 	}
 	h.size += int64(len(content))
 	return h.size

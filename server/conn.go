@@ -45,6 +45,7 @@ type conn struct {
 	verb      smtp.Verb // of the command being run
 	offered   *offer
 	last      *command
+	greeted   bool
 	encrypted bool
 	authed    bool
 	txn       *transaction
@@ -102,7 +103,7 @@ func (t *transaction) argument(arg []byte) string {
 // keep it, so each RCPT that has any gets its own; the others share one that
 // stays zero.
 func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
-	if bytes.IndexByte(arg, ' ') >= 0 {
+	if bytes.IndexByte(arg, ' ') >= 0 || bytes.IndexByte(arg, '\t') >= 0 {
 		return new(smtp.RcptParams)
 	}
 	t.noParams = smtp.RcptParams{}
@@ -164,6 +165,7 @@ func (c *conn) open() bool {
 		c.state = refused
 		c.reason = err
 		c.reply(r)
+		c.greeted = true
 		return !c.ended
 	case session == nil:
 		c.cfg.logger.Error("smtp server: NewSession returned neither session nor error", "conn", &c.Conn)
@@ -174,6 +176,7 @@ func (c *conn) open() bool {
 	if !c.intercepted("", nil) {
 		c.reply(c.cfg.greeting)
 	}
+	c.greeted = true
 	return !c.ended
 }
 
@@ -246,6 +249,12 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 	c.heard(line, row != nil)
 	switch lmtp := c.srv.Role == LMTP; {
 	case c.intercepted(verb, line):
+		if row != nil && row.traits&takesData != 0 && !c.ended {
+			c.skipChunk(arg)
+		}
+		return nil, nil
+	case row == nil && c.state == refused:
+		c.refuse(onlyQuit) // §3.1
 		return nil, nil
 	case row == nil && known:
 		c.refuse(notImplemented)
@@ -301,21 +310,25 @@ func (c *conn) end(reason error) {
 // finish takes the connection down.
 func (c *conn) finish() {
 	defer c.srv.forget(c)
+	c.guard(c.disconnect)
+	if c.txn != nil {
+		c.guard(func() { c.endTransaction(ResetClosed) })
+	}
+	if c.session != nil {
+		c.guard(func() { c.session.Close(c.reason) })
+	}
+	c.ctx.end(context.Canceled)
+	c.guard(func() { c.observe(Event{Kind: ConnClosed, Err: c.reason}) })
+}
+
+// guard keeps a panic in one step from taking the next ones with it.
+func (c *conn) guard(step func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.logPanic(v)
 		}
 	}()
-	c.disconnect()
-	if c.txn != nil {
-		c.endTransaction(ResetClosed)
-	}
-	if s := c.session; s != nil {
-		c.session = nil
-		s.Close(c.reason)
-	}
-	c.ctx.end(context.Canceled)
-	c.observe(Event{Kind: ConnClosed, Err: c.reason})
+	step()
 }
 
 // disconnect sends what is still to be sent and closes the connection.

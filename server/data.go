@@ -27,6 +27,11 @@ func (c *conn) data([]byte) {
 // receive hands the message to the session.
 func (c *conn) receive(b *Body) (smtp.Reply, error) {
 	t := c.txn
+	if c.cfg.limits.HandlerTimeout == 0 {
+		t.mu.Lock()
+		t.limit = defaultDataHandlerTimeout
+		t.mu.Unlock()
+	}
 	t.enter()
 	r, err := c.session.Data(t, b)
 	t.leave()

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -57,6 +59,9 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 		if x.Keyword == "" && x.Row != nil {
 			x.Keyword = x.Row.Keyword
 		}
+		if x.Keyword == "" {
+			return errors.New("smtp server: an extension has no Keyword")
+		}
 		if x.Row == nil && x.Verbs == nil && smtp.LookupExtension(x.Keyword) == nil {
 			return fmt.Errorf("smtp server: extension %q is not known and brings no Row", x.Keyword)
 		}
@@ -69,6 +74,7 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 			cfg.rows = append(cfg.rows, x.Row)
 		}
 		for verb, f := range x.Verbs {
+			verb = smtp.Verb(strings.ToUpper(string(verb)))
 			if cfg.verbs[verb] != nil {
 				return fmt.Errorf("smtp server: extension %q: verb %q is taken", x.Keyword, verb)
 			}

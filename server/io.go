@@ -15,7 +15,7 @@ var replyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); retur
 // wait, so those to a pipelined group leave in one write (RFC 2920 §3.2). The
 // errors of wire.Input.Line concern one line, all others the connection.
 func (c *conn) readLine() ([]byte, error) {
-	for {
+	for waiting := false; ; waiting = true {
 		line, ok, err := c.in.Line(c.offered.line)
 		if ok {
 			return line, err
@@ -23,8 +23,10 @@ func (c *conn) readLine() ([]byte, error) {
 		if err := c.flush(); err != nil {
 			return nil, err
 		}
-		if err := c.awaitCommand(); err != nil {
-			return nil, err
+		if !waiting { // the time is for the whole line, lest it comes in drips
+			if err := c.awaitCommand(); err != nil {
+				return nil, err
+			}
 		}
 		if err := c.in.Fill(true, false); err != nil {
 			return nil, err
@@ -72,6 +74,9 @@ func (c *conn) reply(r smtp.Reply) {
 	if c.aborted {
 		return
 	}
+	if r.Code >= 400 && c.isGreeting() {
+		r.Enhanced = smtp.Enhanced{}
+	}
 	if c.out == nil {
 		c.out = (*replyBuffers.Get().(*[]byte))[:0]
 	}
@@ -88,6 +93,12 @@ func (c *conn) reply(r smtp.Reply) {
 			c.end(err)
 		}
 	}
+}
+
+// isGreeting reports whether a reply now is the greeting or one to HELO, EHLO or
+// LHLO: these have no enhanced status code (RFC 2034 §3).
+func (c *conn) isGreeting() bool {
+	return !c.greeted || c.verb == smtp.EHLO || c.verb == smtp.HELO || c.verb == smtp.LHLO
 }
 
 // flush sends what is queued, in one write.

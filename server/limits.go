@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"time"
 
 	"github.com/postrider/postrider/internal/wire"
@@ -71,17 +72,18 @@ type Limits struct {
 	// WriteTimeout bounds the sending of replies. If zero, 5 minutes.
 	WriteTimeout time.Duration
 	// HandlerTimeout is the deadline of the context that a Session's or
-	// Authenticator's method gets. If zero, 5 minutes for a command and 10
-	// for Data beyond what reading the message takes, since clients wait that
-	// long (RFC 5321 §4.5.3.2).
+	// Authenticator's method gets; in Data it begins anew after each wait for
+	// the client. If zero, 5 minutes for a command and 10 for Data, since
+	// clients wait that long (RFC 5321 §4.5.3.2).
 	HandlerTimeout time.Duration
 }
 
 const (
-	defaultHandlerTimeout = 5 * time.Minute
-	maxGathered           = wire.SmallBuffer - 1024 // a line must fit into the buffer
-	flushBeyond           = 32 << 10
-	closeGrace            = 10 * time.Second // how long a refused client may take to QUIT
+	defaultHandlerTimeout     = 5 * time.Minute
+	defaultDataHandlerTimeout = 10 * time.Minute
+	maxGathered               = wire.SmallBuffer - 1024 // a line must fit into the buffer
+	flushBeyond               = 32 << 10
+	closeGrace                = 10 * time.Second // how long a refused client may take to QUIT
 )
 
 func or[T int | int64 | time.Duration](v, otherwise T) T {
@@ -103,7 +105,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxTextLine = 0
 	}
 	if l.MaxDiscard == 0 {
-		l.MaxDiscard = 10 * l.MaxMessageSize // negative stays negative
+		l.MaxDiscard = 10 * min(l.MaxMessageSize, math.MaxInt64/10) // negative stays negative
 	}
 	l.MaxErrors = or(l.MaxErrors, 20)
 	l.MaxIdleChat = or(l.MaxIdleChat, 100)

@@ -52,9 +52,9 @@ func (c *conn) endTransaction(why ResetReason) {
 	if c.state&(connected|refused) == 0 {
 		c.state = ready
 	}
-	c.session.Reset(t, why)
-	t.end(context.Canceled)
+	defer t.end(context.Canceled)
 	if t.mail.UTF8 {
-		c.update(func(i *Info) { i.UTF8 = false })
+		defer c.update(func(i *Info) { i.UTF8 = false })
 	}
+	c.session.Reset(t, why)
 }

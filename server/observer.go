@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -125,35 +126,50 @@ func (c *conn) heard(line []byte, known bool) {
 	if c.srv.Observer == nil {
 		return
 	}
-	text := string(redact(line))
-	if c.secretDue && !known {
-		text = "***"
+	text := "***"
+	if known || !c.secretDue {
+		var secret bool
+		text, secret = redact(line, known)
+		c.secretDue = secret
 	}
-	c.secretDue = c.verb == smtp.AUTH
 	c.observe(Event{Kind: CommandReceived, Verb: c.verb, Line: text})
 }
 
-// redact hides what could be a credential: all behind the mechanism of AUTH,
-// and of a line that only looks like AUTH all behind its first word.
-func redact(line []byte) []byte {
-	word, rest, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-	if len(word) < 4 || !bytes.EqualFold(word[:4], []byte("AUTH")) {
-		return line
-	}
-	mech, secret, more := bytes.Cut(bytes.TrimSpace(rest), []byte(" "))
+// redact hides what could be a credential: all behind the mechanism of AUTH, of
+// a word that only begins like AUTH all behind these letters, and what follows
+// an unknown verb and a mechanism. Due says that lines with credentials may
+// follow.
+func redact(line []byte, known bool) (text string, due bool) {
+	verb, arg := smtp.CutVerb(bytes.TrimLeft(line, " \t"))
+	mech, secret := smtp.CutVerb(arg)
+	isAuth := len(verb) >= 4 && bytes.EqualFold(verb[:4], []byte("AUTH"))
 	switch {
-	case len(word) > 4 && len(rest) > 0, !isMechanism(mech):
-		return append(bytes.Clone(word[:4]), " ***"...)
-	case more && len(secret) > 0:
-		return append(append(append(bytes.Clone(word), ' '), mech...), " ***"...)
+	case !isAuth && (known || !carriesSecret(mech)):
+		return string(line), false
+	case isAuth && (len(verb) > 4 || !isMechanism(mech)):
+		return string(verb[:4]) + " ***", true
+	case len(secret) > 0:
+		return string(verb) + " " + string(mech) + " ***", true
 	}
-	return line
+	return string(line), true
+}
+
+// carriesSecret reports whether mech is the name of a mechanism with which a
+// credential is sent as it is.
+func carriesSecret(mech []byte) bool {
+	for _, name := range []string{"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"} {
+		if strings.EqualFold(name, string(mech)) {
+			return true
+		}
+	}
+	return false
 }
 
 // isMechanism reports whether b can name a mechanism (RFC 4422 §3.1), and is
-// not rather a response in the wrong place.
+// not rather a response in the wrong place: that would have letters of both
+// cases.
 func isMechanism(b []byte) bool {
-	if len(b) > 20 {
+	if len(b) > 20 || !bytes.Equal(b, bytes.ToUpper(b)) && !bytes.Equal(b, bytes.ToLower(b)) {
 		return false
 	}
 	for _, c := range bytes.ToUpper(b) {

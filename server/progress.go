@@ -17,6 +17,9 @@ type progress struct {
 	octets     int64
 }
 
+// lateBy is how long after its deadline a read that was waiting may fail.
+const lateBy = time.Second
+
 // fill waits for more of the message.
 func (b *Body) fill() error {
 	c := b.c
@@ -27,6 +30,10 @@ func (b *Body) fill() error {
 		if err := c.openWindow(&b.window); err != nil {
 			return &BodyError{Err: err}
 		}
+	}
+	if !b.closed {
+		c.txn.leave() // the client's time is not the handler's
+		defer c.txn.enter()
 	}
 	for {
 		had := len(c.in.Unread())
@@ -41,6 +48,8 @@ func (b *Body) fill() error {
 			return &BodyError{Err: io.ErrUnexpectedEOF}
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return &BodyError{Err: err}
+		case time.Since(b.window.end) > lateBy:
+			// The window ended while the handler was at work.
 		case !b.window.fastEnough(c.cfg.limits.MinDataRate):
 			r := replyTooSlow
 			if b.window.octets == 0 {

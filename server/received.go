@@ -32,8 +32,7 @@ type Received struct {
 	For smtp.ForwardPath
 	// TLS adds version and cipher suite as a comment. If nil, none.
 	TLS *tls.ConnectionState
-	// Time is when the message came. If zero, the field has no date, which
-	// is not valid: set it.
+	// Time is when the message came. If zero, now.
 	Time time.Time
 }
 
@@ -91,6 +90,9 @@ func (r Received) String() string {
 		b.WriteString(printable(r.For.String()))
 	}
 	b.WriteString(";\r\n\t")
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
 	b.WriteString(r.Time.Format("Mon, 2 Jan 2006 15:04:05 -0700"))
 	b.WriteString("\r\n")
 	return b.String()

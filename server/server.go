@@ -328,6 +328,7 @@ func (s *Server) accept(nc net.Conn) {
 		go c.serve()
 		return
 	}
+	refusal.Enhanced = smtp.Enhanced{} // in place of the greeting (RFC 2034 §3)
 	c.observe(Event{Kind: LimitHit, Reply: refusal})
 	if _, isTLS := nc.(tlsConn); !isTLS {
 		// The reply fits into the socket's buffer: this does not block.
