@@ -142,7 +142,7 @@ func command(ctx context.Context, r *root, argv []string) *exec.Cmd {
 	if r != nil {
 		cmd.Dir = "/"
 		cmd.SysProcAttr.Chroot = r.dir
-		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"}
+		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LC_ALL=C"}
 	}
 	return cmd
 }
