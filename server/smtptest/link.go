@@ -18,7 +18,7 @@ type rule struct {
 }
 
 // due counts an occurrence for each rule that matches, and returns those that
-// are to happen, the first one given first.
+// let no more pass, the first one given first. They happen if take says so.
 func (s *Server) due(match func(f *Fault) bool) []*rule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,15 +27,14 @@ func (s *Server) due(match func(f *Fault) bool) []*rule {
 		if !match(&r.Fault) {
 			continue
 		}
-		if r.seen++; r.seen > r.skip && (r.times == 0 || r.hits < r.times) {
+		if r.seen++; r.seen > r.skip {
 			due = append(due, r)
 		}
 	}
 	return due
 }
 
-// take reports whether r happens now: on another connection it may have
-// happened for the last time meanwhile.
+// take reports whether r happens, and counts it.
 func (s *Server) take(r *rule) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,6 @@ type recorder struct {
 	mu          sync.Mutex
 	messages    []Message
 	octets      int64 // of messages and of what is arriving
-	arriving    int64
 	maxMessages int
 	maxOctets   int64
 	changed     chan struct{} // closed and replaced with each message
@@ -35,7 +34,6 @@ func (r *recorder) reserve(n int) error {
 		return full
 	}
 	r.octets += int64(n)
-	r.arriving += int64(n)
 	return nil
 }
 
@@ -44,14 +42,12 @@ func (r *recorder) release(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.octets -= int64(n)
-	r.arriving -= int64(n)
 }
 
 // add keeps a message, whose memory has been reserved.
 func (r *recorder) add(m Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.arriving -= int64(len(m.Data))
 	if len(r.messages) >= r.maxMessages {
 		r.octets -= int64(len(m.Data))
 		return full
@@ -78,8 +74,10 @@ func (r *recorder) all() []Message {
 func (r *recorder) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, m := range r.messages {
+		r.octets -= int64(len(m.Data))
+	}
 	r.messages = nil
-	r.octets = r.arriving
 }
 
 func (r *recorder) close() {

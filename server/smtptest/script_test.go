@@ -168,6 +168,24 @@ func TestScriptTimeout(t *testing.T) {
 	}
 }
 
+func TestScriptEnds(t *testing.T) {
+	if c, s := against(t, parse(t, "C: a", "C: <close>"), parse(t, "S: <close>")); c != nil || s != nil {
+		t.Errorf("both sides close: client %v, server %v", c, s)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go io.WriteString(far, "220 a\r\n")
+		if err := parse(t, "S: 220 a").PlayClient(near); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		go io.WriteString(far, "x")
+		if _, err := near.Read(make([]byte, 1)); err != nil {
+			t.Errorf("the connection is of no more use: %v", err)
+		}
+	})
+}
+
 func TestScriptWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := parse(t, "S: 220 a", "S: <flush>", "C: <wait 1h>", "C: QUIT", "S: <close>")

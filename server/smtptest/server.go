@@ -83,7 +83,7 @@ func NewServer(t testing.TB, configure ...func(*Server)) *Server {
 			t.Error(err)
 		}
 		if all := s.Transcripts(); t.Failed() && len(all) > 0 {
-			t.Logf("smtptest: the conversations:\n%s", strings.Join(all, "\n"))
+			t.Logf("smtptest: the conversations:\n%s", tail(strings.Join(all, "\n"), maxTranscript))
 		}
 	})
 	return s

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/smtp"
 )
@@ -163,13 +164,15 @@ func TestBoundedMemory(t *testing.T) {
 	if n := len(s.Messages()); n != 3 {
 		t.Errorf("%d messages", n)
 	}
+	s.Fault(InData(40).Reply(554, "", "").Times(1))
 	s.Reset()
 	if n := len(s.Messages()); n != 0 || len(s.Transcripts()) != 0 {
 		t.Errorf("after Reset %d messages and %q", n, s.Transcripts())
 	}
-	talk(t, s, hello, envelope, strings.Replace(refused, "452 4.3.1 *", "250 ...", 1), envelope, refused, quit)
-	if s.recorder.octets != int64(len(s.Messages()[0].Data)) || s.recorder.arriving != 0 {
-		t.Errorf("%d octets taken, %d for what arrives", s.recorder.octets, s.recorder.arriving)
+	talk(t, s, hello, envelope, strings.Replace(refused, "452 4.3.1 *", "554 ...", 1),
+		envelope, strings.Replace(refused, "452 4.3.1 *", "250 ...", 1), envelope, refused, quit)
+	if s.recorder.octets != int64(len(s.Messages()[0].Data)) {
+		t.Errorf("%d octets taken", s.recorder.octets)
 	}
 }
 
@@ -216,6 +219,9 @@ func TestTLSConfigVerifies(t *testing.T) {
 	if err := c.StartTLS(other); err == nil {
 		t.Error("another server's configuration trusts this one")
 	}
+	if err := s.Certificate().CheckSignatureFrom(s.Certificate()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOwnHandlerAndHooks(t *testing.T) {
@@ -231,12 +237,12 @@ func TestOwnHandlerAndHooks(t *testing.T) {
 			return nil, smtp.Reject(554, smtp.Enh(7, 1), "go away")
 		})
 	})
-	talk(t, s, "S: 554 5.7.1 go away", quit)
+	talk(t, s, "S: 554 go away", quit)
 	s.Close()
 	if v := <-asked; v != "theirs" || events == 0 {
 		t.Errorf("context %v, %d events", v, events)
 	}
-	if got := strings.Join(s.Transcripts(), ""); !strings.Contains(got, "S: 554 5.7.1 go away\nC: QUIT\n") {
+	if got := strings.Join(s.Transcripts(), ""); !strings.Contains(got, "S: 554 go away\nC: QUIT\n") {
 		t.Errorf("transcript %q", got)
 	}
 }
@@ -263,6 +269,16 @@ func TestLifeCycle(t *testing.T) {
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Error(err)
+		}
+		s.mu.Lock()
+		if len(s.links) > 0 {
+			t.Error("closed with a connection open")
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.served:
+		default:
+			t.Error("closed while serving")
 		}
 	}
 	if err := parse(t, "S: <close>").PlayClient(conn); err != nil {
@@ -359,6 +375,63 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 }
 
+// lingering is a listener that takes its time to go.
+type lingering struct {
+	net.Listener
+	accept time.Duration
+}
+
+func (l lingering) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		time.Sleep(l.accept)
+	}
+	return c, err
+}
+
+// lingeringSession is a session that does.
+type lingeringSession struct {
+	session
+	close time.Duration
+}
+
+func (l *lingeringSession) Close(error) { time.Sleep(l.close) }
+
+func TestCloseWaits(t *testing.T) {
+	for _, tt := range []struct {
+		accept, close, wait time.Duration
+		ok                  bool
+	}{
+		{3 * time.Second, 0, 3 * time.Second, true},
+		{0, 3 * time.Second, 3 * time.Second, true},
+		{0, time.Hour, 10 * time.Second, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewUnstartedServer()
+			InMemory(s)
+			memory := s.Listener.(*memnet.Listener)
+			s.Listener = lingering{Listener: memory, accept: tt.accept}
+			s.Config.Handler = server.HandlerFunc(func(context.Context, *server.Conn) (server.Session, error) {
+				return &lingeringSession{close: tt.close}, nil
+			})
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := memory.Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			synctest.Wait()
+			start := time.Now()
+			if err := s.Close(); (err == nil) != tt.ok || time.Since(start) != tt.wait {
+				t.Errorf("%+v: %v after %v", tt, err, time.Since(start))
+			}
+			time.Sleep(tt.close) // a bubble waits for nobody
+		})
+	}
+}
+
 func TestTranscript(t *testing.T) {
 	s := NewServer(t, NoTLS)
 	s.AddAccount("alice", "secret")
@@ -408,6 +481,9 @@ func TestTranscriptIsBounded(t *testing.T) {
 	var all transcripts
 	for range maxTranscripts + 5 {
 		all.open()
+	}
+	if got := tail("ab\ncd\nef\n", 5); got != "ef\n" {
+		t.Errorf("tail %q", got)
 	}
 	if got := all.strings(); len(got) != maxTranscripts || got[0] != "# connection 6\n" {
 		t.Errorf("%d transcripts, the first is %q", len(got), got[0])

@@ -83,6 +83,15 @@ func escape(s string) string {
 	return b.String()
 }
 
+// tail returns the last lines of s that have no more than n octets.
+func tail(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	_, s, _ = strings.Cut(s[len(s)-n:], "\n")
+	return s
+}
+
 // transcripts keeps the latest of all connections.
 type transcripts struct {
 	mu    sync.Mutex
