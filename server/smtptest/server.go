@@ -59,9 +59,8 @@ type Server struct {
 	opening  map[string]*link  // by remote address, between accept and observe
 	links    map[*server.Conn]*link
 
-	closing sync.Once
-	served  chan struct{} // closed when Serve has returned; nil before Start
-	failed  error         // of Serve
+	served chan struct{} // closed when Serve has returned; nil before Start
+	failed error         // of Serve
 }
 
 // NewServer starts a Server that lives until the end of the test. Each of the
@@ -178,7 +177,7 @@ func (s *Server) Close() error {
 		}
 		return nil
 	}
-	s.closing.Do(func() { s.Config.Close() })
+	s.Config.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err := s.Config.Shutdown(ctx) // waits for the connections
