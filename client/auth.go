@@ -66,7 +66,7 @@ func (c *Conn) authenticate(ctx context.Context, auth Auth) error {
 	case !info.Offers(name):
 		return &AuthError{Mechanism: name, Err: errMechanism}
 	}
-	c.replies.MaxLine = smtp.MaxAuthLine + len("334 ")
+	c.replies.MaxLine = len("334 ") + smtp.MaxAuthLine + len("\r\n")
 	err = c.exchange(name, first, mechanism)
 	c.replies.MaxLine = 0
 	if err == nil || c.dead != nil {

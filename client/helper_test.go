@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -115,7 +116,7 @@ func conn(t *testing.T, c *scriptedClient, cfg client.ConnConfig) *client.Conn {
 	return conn
 }
 
-// send sends message to b, c, d, … at example.net, n of them.
+// send sends message to b, c, d, … at example.net, n of them in all.
 func send(t *testing.T, c *scriptedClient, message string, n int) (*client.Result, error) {
 	t.Helper()
 	return c.Send(t.Context(), envelope(t, n), smtp.BytesContent([]byte(message)))
@@ -125,7 +126,7 @@ func envelope(t testing.TB, n int) smtp.Envelope {
 	t.Helper()
 	to := make([]string, n)
 	for i := range to {
-		to[i] = string(rune('b'+i)) + "@example.net"
+		to[i] = string(rune('b'+i%25)) + strings.Repeat("x", i/25) + "@example.net"
 	}
 	env, err := smtp.NewEnvelope("a@example.org", to...)
 	if err != nil {
@@ -180,6 +181,11 @@ func newSink(t testing.TB, offers ...string) *sink {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sinkOn(t, ln, offers...)
+}
+
+func sinkOn(t testing.TB, ln net.Listener, offers ...string) *sink {
+	t.Helper()
 	s := &sink{ln: ln, Client: &client.Client{Addr: ln.Addr().String(), TLSMode: client.Plaintext, Timeouts: client.EveryTimeout(10 * time.Second)}}
 	s.done.Go(func() {
 		for {
@@ -275,6 +281,31 @@ func readData(in *bufio.Reader) (string, error) {
 		b.WriteString(line)
 		start = strings.HasSuffix(line, "\r\n")
 	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// yield lets others go on.
+func yield() { runtime.Gosched() }
+
+// pipe is a loopback connection.
+func pipe(t testing.TB) (near, far net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if near, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
 }
 
 var certificates = sync.OnceValues(func() (tls.Certificate, error) {

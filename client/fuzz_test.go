@@ -1,0 +1,76 @@
+package client_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/smtp"
+)
+
+// Whatever a server says, Send comes back, and says that a message was delivered
+// only to as many recipients as the server said 2xx to.
+func FuzzServer(f *testing.F) {
+	f.Add("220 hi\r\n", "250-a\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n", "250 queued\r\n", uint8(0))
+	f.Add("220 hi\r\n", "250-a\r\n250-CHUNKING\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n", "", uint8(1))
+	f.Add("220 hi\r\n", "250 LHLO\r\n", "250 ok\r\n", "250 ok\r\n", uint8(2))
+	f.Add("220 hi\r\n", "500 no\r\n", "250 ok\r\n", "250 ok\r\n", uint8(4))
+	f.Add("421 bye\r\n", "", "", "", uint8(7))
+	f.Add("220-\r\n", "220 hi\n250 x\n", "\x00", "354", uint8(0))
+	env, err := smtp.NewEnvelope("a@example.org", "b@example.net", "c@example.net")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, greeting, hello, envelope, end string, set uint8) {
+		near := &cannedConn{pieces: []string{greeting, hello, envelope, end}}
+		c := &client.Client{
+			Addr: host + ":25", LocalName: "client.example", TLSMode: client.Plaintext,
+			Optimistic: set&1 != 0, LMTP: set&2 != 0, AllOrNothing: set&4 != 0, Chunking: set&8 != 0, NoRedial: true,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		}
+		res, err := c.Send(t.Context(), env, smtp.BytesContent([]byte("A: b\r\n")))
+		if (err == nil) != (res.Delivered() > 0) || len(res.Recipients) != 2 {
+			t.Fatalf("%v: %+v", err, res)
+		}
+		for _, r := range res.Recipients {
+			if r.Delivered() && !r.Reply.Positive() || r.Err != nil && r.Err.Error() == "undecided" {
+				t.Fatalf("%+v", r)
+			}
+		}
+		c.Close()
+		if !near.closed {
+			t.Fatal("the connection is open")
+		}
+	})
+}
+
+// cannedConn is a connection to a server that says one piece after the other,
+// whatever it hears, and hangs up. Nothing ever waits.
+type cannedConn struct {
+	net.Conn // nil: no other method is called
+	pieces   []string
+	closed   bool
+}
+
+func (c *cannedConn) Read(p []byte) (int, error) {
+	for len(c.pieces) > 0 && c.pieces[0] == "" {
+		c.pieces = c.pieces[1:]
+	}
+	if len(c.pieces) == 0 || c.closed {
+		return 0, io.EOF
+	}
+	n := copy(p, c.pieces[0])
+	c.pieces[0] = c.pieces[0][n:]
+	return n, nil
+}
+
+func (c *cannedConn) Write(p []byte) (int, error)      { return len(p), nil }
+func (c *cannedConn) Close() error                     { c.closed = true; return nil }
+func (c *cannedConn) LocalAddr() net.Addr              { return nil }
+func (c *cannedConn) RemoteAddr() net.Addr             { return nil }
+func (c *cannedConn) SetDeadline(time.Time) error      { return nil }
+func (c *cannedConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *cannedConn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,340 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/smtp"
+)
+
+// countingConn counts the writes.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+func counting(s *sink) *atomic.Int64 {
+	var writes atomic.Int64
+	s.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return countingConn{nc, &writes}, err
+	}
+	return &writes
+}
+
+// Two writes, hence two round trips, for a message of up to 16 KB to any number
+// of recipients; one with Optimistic.
+func TestWritesPerMessage(t *testing.T) {
+	for want, offers := range map[int64][]string{2: {"PIPELINING"}, 1: {"PIPELINING", "CHUNKING"}} {
+		s := newSink(t, offers...)
+		s.Optimistic = true
+		writes := counting(s)
+		content := smtp.BytesContent(bytes.Repeat([]byte("x: y\r\n"), 2000))
+		env := envelope(t, 100)
+		for i := range 3 {
+			before := writes.Load()
+			if _, err := s.Send(t.Context(), env, content); err != nil {
+				t.Fatal(err)
+			}
+			if n := writes.Load() - before; i > 0 && n != want {
+				t.Errorf("%v: %d writes, want %d", offers, n, want)
+			}
+		}
+	}
+}
+
+// When more wait for a connection, the next envelope leaves in the write that
+// ends the data: one write, and one round trip, for a message.
+func TestChained(t *testing.T) {
+	for name, set := range map[string]func(*client.Client){
+		"DATA": func(*client.Client) {},
+		"BDAT": func(c *client.Client) { c.Chunking = true },
+		"all":  func(c *client.Client) { c.AllOrNothing = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 50
+			s := newSink(t, "PIPELINING", "CHUNKING")
+			s.MaxConns = 1
+			set(s.Client)
+			writes := counting(s)
+			dial := s.Dial
+			gate := make(chan struct{})
+			s.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				<-gate // until all the others stand in line
+				return dial(ctx, network, addr)
+			}
+			var done sync.WaitGroup
+			var waiting atomic.Int64
+			for i := range n {
+				done.Go(func() {
+					opened := false
+					content := smtp.Content{Size: -1, Open: func() (io.ReadCloser, error) {
+						if opened { // the second time is the last thing before the line
+							waiting.Add(1)
+						}
+						opened = true
+						return io.NopCloser(strings.NewReader(fmt.Sprintf("A: %d\r\n", i))), nil
+					}}
+					res, err := s.Send(t.Context(), envelope(t, 2), content)
+					want(t, res, err, "250 250")
+				})
+			}
+			for waiting.Load() < n {
+				yield()
+			}
+			close(gate)
+			done.Wait()
+			total := writes.Load() // with EHLO and the first envelope
+			got := s.messages(t)
+			slices.Sort(got)
+			if got = slices.Compact(got); len(got) != n {
+				t.Errorf("%d different messages arrived", len(got))
+			}
+			// A sender that has opened its content may not be in line yet when
+			// its turn comes; most are.
+			if per := float64(total) / n; per > 1.2 && name != "all" || per > 2.2 {
+				t.Errorf("%.2f writes for a message", per)
+			}
+		})
+	}
+}
+
+// One connection serves callers who come, go, give up and have things to send
+// that the server cannot take; nobody gets the outcome of another.
+func TestChainedChaos(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	s.MaxConns = 2
+	var done sync.WaitGroup
+	var delivered atomic.Int64
+	for i := range 8 {
+		done.Go(func() {
+			for j := range 50 {
+				message := fmt.Sprintf("A: %d-%d\r\n", i, j)
+				ctx, cancel := context.WithCancel(t.Context())
+				switch (i + j) % 5 {
+				case 0:
+					message += "\x00"
+				case 1:
+					go cancel()
+				}
+				res, err := s.Send(ctx, envelope(t, 1), smtp.BytesContent([]byte(message)))
+				cancel()
+				var content *client.ContentError
+				switch {
+				case err == nil:
+					delivered.Add(1)
+				case errors.As(err, &content) != strings.Contains(message, "\x00"):
+					t.Errorf("%q: %v", message, err)
+				case errors.Is(err, context.Canceled) != ((i+j)%5 == 1) && content == nil:
+					t.Errorf("%q: %v", message, err)
+				case res.Unknown():
+					delivered.Add(1) // it may not be: the count is an upper bound
+				}
+			}
+		})
+	}
+	done.Wait()
+	got := s.messages(t)
+	slices.Sort(got)
+	if n := len(slices.Compact(slices.Clone(got))); n != len(got) {
+		t.Errorf("%d messages arrived, %d different ones", len(got), n)
+	}
+	if int64(len(got)) > delivered.Load() {
+		t.Errorf("%d arrived, %d were reported", len(got), delivered.Load())
+	}
+}
+
+// The envelope behind the data of a message whose reply never comes: the message
+// is unknown, the envelope goes again over a new connection.
+func TestChainedLost(t *testing.T) {
+	c := scripted(t, "chained-lost", "second")
+	c.MaxConns = 1
+	inData, queued := make(chan struct{}), make(chan struct{})
+	first := smtp.ReaderContent(io.MultiReader(strings.NewReader(strings.Repeat("x: y\r\n", 20000)), readerFunc(func([]byte) (int, error) {
+		close(inData)
+		<-queued
+		return 0, io.EOF
+	})))
+	var done sync.WaitGroup
+	done.Go(func() {
+		res, err := c.Send(t.Context(), envelope(t, 1), first)
+		want(t, res, err, "unknown")
+	})
+	<-inData
+	done.Go(func() {
+		opened := 0
+		content := smtp.Content{Size: -1, Open: func() (io.ReadCloser, error) {
+			if opened++; opened == 2 {
+				go func() {
+					for range 1000 { // it stands in line a moment after it was opened
+						yield()
+					}
+					close(queued)
+				}()
+			}
+			return io.NopCloser(strings.NewReader("A: 2\r\n")), nil
+		}}
+		res, err := c.Send(t.Context(), envelope(t, 1), content)
+		want(t, res, err, "250")
+	})
+	done.Wait()
+}
+
+// A thousand recipients do not go out in one group: each must fit into the window.
+func TestGroupsAreBounded(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	writes := counting(s)
+	to := make([]string, 3000)
+	for i := range to {
+		to[i] = fmt.Sprintf("%d-%s@example.net", i, strings.Repeat("x", 40))
+	}
+	env, err := smtp.NewEnvelope("", to...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.Send(t.Context(), env, smtp.BytesContent([]byte("A: b\r\n")))
+	if err != nil || res.Delivered() != len(to) {
+		t.Errorf("%d delivered, %v", res.Delivered(), err)
+	}
+	if n := writes.Load(); n < 9 || n > 15 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+// Large messages arrive as they were, from memory, a file and a reader, with dots
+// in every place and by BDAT.
+func TestLargeMessages(t *testing.T) {
+	dense := strings.Repeat(".\r\n", 300<<10)
+	sparse := strings.Repeat(strings.Repeat("x", 75)+"\r\n", 20<<10)
+	mixed := strings.Repeat(strings.Repeat("y", 3000)+"\r\n..\r\n", 300)
+	for _, offers := range [][]string{{"PIPELINING"}, {"PIPELINING", "CHUNKING"}, {"CHUNKING"}} {
+		for name, message := range map[string]string{"dense": dense, "sparse": sparse, "mixed": mixed, "no end": sparse + dense + mixed + "."} {
+			t.Run(strings.Join(offers, " ")+" "+name, func(t *testing.T) {
+				s := newSink(t, offers...)
+				s.Chunking = true
+				path := filepath.Join(t.TempDir(), "message")
+				if err := os.WriteFile(path, []byte(message), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				file, err := smtp.FileContent(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				contents := []smtp.Content{
+					smtp.BytesContent([]byte(message)), file, smtp.ReaderContent(strings.NewReader(message)),
+					smtp.ReaderAtContent(strings.NewReader(message), int64(len(message))),
+				}
+				for _, content := range contents {
+					res, err := s.Send(t.Context(), envelope(t, 1), content)
+					want(t, res, err, "250")
+				}
+				for i, got := range s.messages(t) {
+					if got != strings.TrimSuffix(message, "\r\n")+"\r\n" {
+						t.Errorf("message %d has %d octets, want %d", i, len(got), len(message))
+					}
+				}
+				if len(s.got) != len(contents) {
+					t.Errorf("%d messages", len(s.got))
+				}
+			})
+		}
+	}
+}
+
+func TestMaxMessages(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	s.MaxMessages = 3
+	conns, closed := 0, 0
+	s.Trace = &client.Trace{
+		Connected: func(client.ConnInfo) { conns++ },
+		Closed: func(_ client.ConnInfo, err error) {
+			if closed++; err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	for range 7 {
+		if _, err := s.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if conns != 3 || closed != 2 {
+		t.Errorf("%d connections, %d closed", conns, closed)
+	}
+	s.CloseIdle()
+	if closed != 3 {
+		t.Error("the idle connection is open")
+	}
+}
+
+func TestNoIdle(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	s.MaxIdle = -1
+	closed := 0
+	s.Trace = &client.Trace{Closed: func(client.ConnInfo, error) { closed++ }}
+	for range 3 {
+		if _, err := s.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if closed != 3 {
+		t.Errorf("%d closed", closed)
+	}
+}
+
+func TestClose(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	inData, goOn := make(chan struct{}), make(chan struct{})
+	sent := make(chan error, 1)
+	go func() {
+		content := smtp.ReaderContent(io.MultiReader(strings.NewReader(strings.Repeat("x: y\r\n", 20000)), readerFunc(func([]byte) (int, error) {
+			close(inData)
+			<-goOn
+			return 0, io.EOF
+		})))
+		_, err := s.Send(t.Context(), envelope(t, 1), content)
+		sent <- err
+	}()
+	<-inData
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	for { // until Close has begun
+		_, err := s.Send(t.Context(), envelope(t, 1), smtp.BytesContent(nil))
+		if errors.Is(err, client.ErrClosed) {
+			break
+		}
+		yield()
+	}
+	select {
+	case err := <-closed:
+		t.Errorf("closed while a message is under way: %v", err)
+	default:
+	}
+	close(goOn)
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("closed again: %v", err)
+	}
+}

@@ -1,0 +1,321 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/smtp"
+)
+
+// stalling is a server that answers the commands of a session, without
+// PIPELINING, until at is the next to be answered; then it says nothing more. It
+// takes as much of the message as reads says, in lines; all if negative.
+func stalling(nc net.Conn, at string, reads int) {
+	in := make([]byte, 1)
+	line := func() (string, bool) {
+		var b strings.Builder
+		for {
+			if _, err := nc.Read(in); err != nil {
+				return "", false
+			}
+			if b.WriteByte(in[0]); in[0] == '\n' {
+				return strings.TrimSuffix(b.String(), "\r\n"), true
+			}
+		}
+	}
+	answer := func(verb, reply string) bool {
+		if verb == at {
+			io.Copy(io.Discard, nc) // until the client closes
+			return false
+		}
+		io.WriteString(nc, reply+"\r\n")
+		return true
+	}
+	defer nc.Close()
+	if at == "connect" || !answer("greeting", "220 hi") {
+		return
+	}
+	for {
+		command, ok := line()
+		verb, _, _ := strings.Cut(command, " ")
+		reply := "250 ok"
+		if verb == "DATA" {
+			reply = "354 go"
+		}
+		if !ok || !answer(verb, reply) {
+			return
+		}
+		if verb != "DATA" {
+			continue
+		}
+		for ; reads != 0; reads-- {
+			if l, ok := line(); !ok || l == "." {
+				break
+			}
+		}
+		if reads == 0 { // neither reads nor writes
+			synctest.Wait()
+			<-closedBy(nc)
+			return
+		}
+		if !answer("end", "250 queued") {
+			return
+		}
+	}
+}
+
+// closedBy waits for the other end of a pipe without reading what it wrote.
+func closedBy(nc net.Conn) chan struct{} {
+	c := make(chan struct{})
+	go func() {
+		defer close(c)
+		for {
+			nc.SetWriteDeadline(time.Now().Add(time.Hour))
+			if _, err := nc.Write([]byte{'2'}); !errors.Is(err, os.ErrDeadlineExceeded) && err != nil {
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// Every wait has the limit of RFC 5321 section 4.5.3.2.
+func TestTimeouts(t *testing.T) {
+	for _, test := range []struct {
+		at    string
+		op    string
+		limit time.Duration
+	}{
+		{"greeting", "greeting", 5 * time.Minute},
+		{"EHLO", "EHLO", 5 * time.Minute},
+		{"MAIL", "MAIL", 5 * time.Minute},
+		{"RCPT", "RCPT", 5 * time.Minute},
+		{"DATA", "DATA", 2 * time.Minute},
+		{"block", "message data", 3 * time.Minute},
+		{"end", "end of data", 10 * time.Minute},
+	} {
+		t.Run(test.at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				go stalling(far, test.at, map[bool]int{true: 2, false: -1}[test.at == "block"])
+				c := &client.Client{
+					Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example",
+					Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+				}
+				began := time.Now()
+				content := smtp.BytesContent([]byte(strings.Repeat("x: y\r\n", 100)))
+				res, err := c.Send(t.Context(), envelope(t, 1), content)
+				// A deadline that stands already may be up to five seconds early.
+				if took := time.Since(began); took > test.limit || took < test.limit-5*time.Second {
+					t.Errorf("gave up after %v, want %v", took, test.limit)
+				}
+				var lost *client.ConnError
+				if !errors.As(err, &lost) || lost.Op != test.op || !lost.Timeout() || !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("error %v", err)
+				}
+				if res.Unknown() != (test.at == "end") {
+					t.Errorf("unknown: %v", res.Unknown())
+				}
+				c.Close()
+			})
+		})
+	}
+}
+
+// A reply that trickles in, an octet at a time, does not stretch the limit.
+func TestSlowReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				time.Sleep(time.Minute)
+				if _, err := io.WriteString(far, "2"); err != nil {
+					return
+				}
+			}
+		}()
+		began := time.Now()
+		_, err := client.NewConn(t.Context(), near, nil)
+		if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took > 5*time.Minute {
+			t.Errorf("error %v after %v", err, took)
+		}
+		<-done
+	})
+}
+
+// The end of the context ends every wait at once, and its error is the error.
+func TestContextEndsEveryWait(t *testing.T) {
+	for _, at := range []string{"dial", "greeting", "EHLO", "MAIL", "RCPT", "DATA", "block", "end"} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				if at != "dial" {
+					go stalling(far, at, map[bool]int{true: 2, false: -1}[at == "block"])
+				}
+				c := &client.Client{
+					Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example",
+					Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+						if at == "dial" {
+							<-ctx.Done()
+							return nil, errors.New("no connection")
+						}
+						return near, nil
+					},
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				began := time.Now()
+				content := smtp.BytesContent([]byte(strings.Repeat("x: y\r\n", 100)))
+				res, err := c.Send(ctx, envelope(t, 1), content)
+				if took := time.Since(began); took != time.Second {
+					t.Errorf("returned after %v", took)
+				}
+				if !errors.Is(err, context.Canceled) || res.Unknown() != (at == "end") {
+					t.Errorf("error %v", err)
+				}
+				c.Close()
+				near.Close()
+			})
+		})
+	}
+}
+
+// Who waits for a connection is released by his context too.
+func TestContextEndsWaitingInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go stalling(far, "end", -1)
+		c := &client.Client{
+			Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example", MaxConns: 1,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		}
+		first, endFirst := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			_, err := c.Send(first, envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
+			done <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		res, err := c.Send(ctx, envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
+		if !errors.Is(err, context.DeadlineExceeded) || res.Unknown() || time.Since(began) != time.Second {
+			t.Errorf("error %v after %v", err, time.Since(began))
+		}
+		endFirst()
+		if err := <-done; !errors.Is(err, client.ErrUnknown) {
+			t.Errorf("error %v", err)
+		}
+		c.Close()
+	})
+}
+
+// What is idle is closed with QUIT when its time is over, by a timer and not by a
+// goroutine that waits.
+func TestIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var quits []time.Duration
+		began := time.Now()
+		conns := 0
+		c := &client.Client{
+			Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example", IdleTimeout: time.Minute,
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				go stalling(far, "", -1)
+				conns++
+				return near, nil
+			},
+			Trace: &client.Trace{Wrote: func(_ client.ConnInfo, line string) {
+				if line == "QUIT" {
+					quits = append(quits, time.Since(began))
+				}
+			}},
+		}
+		message := smtp.BytesContent([]byte("A: b\r\n"))
+		for range 3 { // one connection, used at 0, 45 and 90 seconds
+			if _, err := c.Send(t.Context(), envelope(t, 1), message); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(45 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if conns != 1 || len(quits) != 1 || quits[0].Round(time.Second) != 150*time.Second {
+			t.Errorf("%d connections, QUIT at %v", conns, quits)
+		}
+		if _, err := c.Send(t.Context(), envelope(t, 1), message); err != nil || conns != 2 {
+			t.Errorf("%d connections, %v", conns, err)
+		}
+		c.Close()
+	})
+}
+
+func TestMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conns := 0
+		c := &client.Client{
+			Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example", MaxAge: time.Minute,
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				go stalling(far, "", -1)
+				conns++
+				return near, nil
+			},
+		}
+		for range 6 {
+			if _, err := c.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n"))); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		if c.Close(); conns != 2 {
+			t.Errorf("%d connections", conns)
+		}
+	})
+}
+
+// Close waits for QUIT's reply, but not for long, however many do not answer.
+func TestCloseIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &client.Client{
+			Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example",
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				go stalling(far, "QUIT", -1)
+				return near, nil
+			},
+		}
+		done := make(chan struct{})
+		hold := make(chan struct{})
+		for range 4 {
+			go func() {
+				content := smtp.ReaderContent(io.MultiReader(strings.NewReader(strings.Repeat("x: y\r\n", 12000)), readerFunc(func([]byte) (int, error) {
+					<-hold
+					return 0, io.EOF
+				})))
+				c.Send(t.Context(), envelope(t, 1), content)
+				done <- struct{}{}
+			}()
+		}
+		synctest.Wait()
+		close(hold)
+		for range 4 {
+			<-done
+		}
+		began := time.Now()
+		c.Close()
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
