@@ -43,46 +43,7 @@ func isMemory(r io.Reader) bool {
 	return writes && !file
 }
 
-// examination is what is known of a message before it is sent.
-type examination struct {
-	kind     smtp.Kind // KindBareLineEnd only if a line end within is not CRLF
-	needsEnd bool      // the last line lacks its CRLF
-}
-
-func (e examination) complete() bool { return e.kind.Has(smtp.KindExamined) }
-
-// examine learns what the content needs. A plain reader with more than 64 KB
-// remains unknown.
-func examine(content smtp.Content) (smtp.Content, examination, error) {
-	if content.Open == nil {
-		return content, examination{}, localError{errNoContent}
-	}
-	if !content.Reusable() {
-		var err error
-		if content, err = content.Examine(); err != nil || !content.Reusable() {
-			return content, examination{}, err
-		}
-	}
-	if content.Kind.Has(smtp.KindExamined) && !content.Kind.Has(smtp.KindBareLineEnd) {
-		return content, examination{kind: content.Kind}, nil
-	}
-	r, err := content.Open()
-	if err != nil {
-		return content, examination{}, err
-	}
-	defer r.Close()
-	var e counter
-	if err := copyBody(&e, r); err != nil {
-		return content, examination{}, err
-	}
-	content.Size, content.Kind = e.n, e.Kind()
-	known := examination{kind: content.Kind}
-	if content.Kind.Has(smtp.KindBareLineEnd) && !bareWithin(e.Examiner, 0) {
-		known = examination{kind: content.Kind &^ smtp.KindBareLineEnd, needsEnd: true}
-	}
-	return content, known, nil
-}
-
+// counter examines and counts.
 type counter struct {
 	smtp.Examiner
 	n int64

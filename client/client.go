@@ -107,16 +107,16 @@ type Client struct {
 // and the connection is closed. If the server's last word is missing,
 // errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
-	t, err := newTransaction(ctx, &env, content)
-	if err != nil {
+	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
+	t := &w.t
+	defer t.close()
+	if err := t.prepare(); err != nil {
 		return t.end(nil, err)
 	}
-	defer func() { t.body.Close() }()
 	if !c.queue.join(c.limits()) {
 		return t.end(nil, ErrClosed)
 	}
 	defer c.queue.part()
-	w := &waiter{t: t}
 	for redialled := c.NoRedial; ; redialled = true {
 		conn, err := c.attempt(w, redialled)
 		if err == errAgain {
@@ -133,7 +133,7 @@ var errAgain = errors.New("again")
 
 // attempt sends the message over one connection, and returns it to say who it was.
 func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
-	t := w.t
+	t := &w.t
 	conn, h, err := c.connection(w)
 	switch {
 	case err != nil:

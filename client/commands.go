@@ -93,7 +93,7 @@ func (c *Conn) Quit(ctx context.Context) error {
 
 // finish closes the connection after QUIT. TLS says so before it goes.
 func (c *Conn) finish() {
-	if c.nc != c.raw && c.dead == nil {
+	if _, encrypted := c.TLSConnectionState(); encrypted && c.dead == nil {
 		c.raw.SetDeadline(time.Now().Add(c.cfg.Timeouts.Quit))
 		c.nc.Close()
 	}

@@ -50,6 +50,8 @@ type Conn struct {
 	info ConnInfo
 	raw  net.Conn // what was dialled: deadlines are set on it
 	nc   net.Conn // what is read and written: raw, or TLS over it
+	addr string   // the server's
+	look *peeker  // looks at what has arrived on raw; nil if there is no way
 
 	greeting smtp.Reply
 	offers   smtp.Offers
@@ -121,6 +123,9 @@ func newConn(nc net.Conn, cfg *ConnConfig) *Conn {
 	}
 	c.cfg.Timeouts = c.cfg.Timeouts.orDefaults()
 	c.info = ConnInfo{c.cfg.id, c.cfg.Host, nc.LocalAddr(), nc.RemoteAddr()}
+	if c.info.Remote != nil {
+		c.addr = c.info.Remote.String()
+	}
 	c.replies.R = (*replySource)(c)
 	c.onCancel = c.cancel
 	if t := c.cfg.Trace; t != nil && t.Connected != nil {

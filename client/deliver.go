@@ -55,7 +55,7 @@ func (c *Conn) body(t *transaction, q *queue) error {
 func (c *Conn) bodyTogether(t *transaction) error {
 	commands := len(c.buf)
 	err := t.copyTo((*heldWriter)(c))
-	if err == nil && t.known.needsEnd && t.plan.params.Body != smtp.BodyBinaryMIME {
+	if err == nil && t.plan.needsEnd {
 		c.buf = append(c.buf, "\r\n"...)
 	}
 	p := c.buf
@@ -86,7 +86,7 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 // copyTo copies the content to w, normalized and checked as the plan says.
 func (t *transaction) copyTo(w io.Writer) error {
 	t.consumed = true
-	if t.known.complete() && isMemory(t.body) && !t.plan.normalize {
+	if t.examined() && isMemory(t.body) && !t.plan.normalize {
 		return copyBody(w, t.body)
 	}
 	check := &checkedWriter{w: w, forbidden: t.plan.forbidden}

@@ -15,18 +15,20 @@ type plan struct {
 	bdat      bool // the data goes by BDAT
 	together  bool // and in one write with the envelope
 	normalize bool // bare line ends become CRLF
+	needsEnd  bool // the CRLF that the last line lacks goes behind the content
 	forbidden smtp.Kind
 	size      int64 // of the message with the CRLF at its end, in octets; -1 if unknown
 }
 
-// plan decides, and says with a *ContentError or *smtp.NotOfferedError why the
-// server cannot take the message.
-func (c *Conn) plan(env *smtp.Envelope, content smtp.Content, known examination) (plan, error) {
-	p := plan{from: env.From, params: env.MailParams, rcpts: env.Recipients, size: content.Size}
+// decideHow makes the plan, or says with a *ContentError or
+// *smtp.NotOfferedError why the server cannot take the message.
+func (c *Conn) decideHow(t *transaction) error {
+	t.plan = plan{from: t.env.From, params: t.env.MailParams, rcpts: t.env.Recipients, size: t.content.Size}
+	p := &t.plan
+	kind := t.kind
 	chunking := c.offers.Has(smtp.ExtChunking)
 	binary := chunking && c.offers.Has(smtp.ExtBinaryMIME)
-	kind := known.kind
-	p.normalize = c.cfg.NormalizeLineEnds && (kind.Has(smtp.KindBareLineEnd) || !known.complete())
+	p.normalize = c.cfg.NormalizeLineEnds && (kind.Has(smtp.KindBareLineEnd) || !t.examined())
 	if p.normalize {
 		kind &^= smtp.KindBareLineEnd
 		p.size = -1
@@ -36,39 +38,40 @@ func (c *Conn) plan(env *smtp.Envelope, content smtp.Content, known examination)
 	case binary && (unsendable != 0 || kind.Has(smtp.KindLongLine)):
 		p.params.Body = smtp.BodyBinaryMIME // RFC 3030 §3
 	case unsendable != 0:
-		return p, needOf(unsendable)
+		return needOf(unsendable)
 	case kind.Has(smtp.Kind8Bit) && !c.offers.Has(smtp.Ext8BitMIME):
-		return p, needOf(smtp.Kind8Bit) // RFC 6152 §3
-	case kind.Has(smtp.Kind8Bit), !known.complete() && c.offers.Has(smtp.Ext8BitMIME):
+		return needOf(smtp.Kind8Bit) // RFC 6152 §3
+	case kind.Has(smtp.Kind8Bit), !t.examined() && c.offers.Has(smtp.Ext8BitMIME):
 		p.params.Body = smtp.Body8BitMIME
 	}
-	p.bdat = p.params.Body == smtp.BodyBinaryMIME || c.cfg.Chunking && chunking
-	p.forbidden = forbidden(p.params.Body)
-	if known.needsEnd && p.size >= 0 && p.params.Body != smtp.BodyBinaryMIME {
+	p.needsEnd = t.needsEnd && p.params.Body != smtp.BodyBinaryMIME
+	if p.needsEnd && p.size >= 0 {
 		p.size += 2
 	}
+	p.forbidden = forbidden(p.params.Body)
+	p.bdat = p.params.Body == smtp.BodyBinaryMIME || c.cfg.Chunking && chunking
 	if p.bdat && !chunking {
-		return p, &smtp.NotOfferedError{Keyword: smtp.ExtChunking}
+		return &smtp.NotOfferedError{Keyword: smtp.ExtChunking}
 	}
-	if err := p.internationalize(c.offers, env, kind); err != nil {
-		return p, err
+	if err := p.internationalize(c.offers, &t.env, kind); err != nil {
+		return err
 	}
 	if err := p.declareSize(c.offers); err != nil {
-		return p, err
+		return err
 	}
 	c.offers.DropAdvisory(&p.params, c.cfg.Extensions...)
 	if err := c.offers.CheckMail(&p.params, c.cfg.Extensions...); err != nil {
-		return p, err
+		return err
 	}
 	for i := range p.rcpts {
 		if err := c.offers.CheckRcpt(&p.rcpts[i].RcptParams, c.cfg.Extensions...); err != nil {
-			return p, err
+			return err
 		}
 	}
 	p.together = c.cfg.Optimistic && !c.cfg.AllOrNothing && chunking && c.offers.Has(smtp.ExtPipelining) &&
-		content.Reusable() && p.size >= 0 && p.size <= maxTogether
+		t.examined() && p.size >= 0 && p.size <= maxTogether
 	p.bdat = p.bdat || p.together
-	return p, nil
+	return nil
 }
 
 // maxTogether is the longest message that Optimistic puts behind its envelope.

@@ -39,7 +39,7 @@ type limits struct {
 
 // A waiter is a call of Send that wants a connection.
 type waiter struct {
-	t       *transaction
+	t       transaction
 	ready   chan handover // has room for one
 	element *list.Element
 	state   waitState
@@ -179,12 +179,12 @@ func (q *queue) claim(c *Conn) {
 		if w == nil {
 			return
 		}
-		if err := c.begin(w.t); err != nil {
+		if err := c.begin(&w.t); err != nil {
 			q.hand(w, handover{conn: c, err: err})
 			continue
 		}
 		w.t.plan.together = false
-		c.buf = c.appendGroup(w.t, c.buf)
+		c.buf = c.appendGroup(&w.t, c.buf)
 		c.behind = w
 		return
 	}
@@ -220,6 +220,7 @@ func (q *queue) giveBack(c *Conn) {
 		q.freeSlot()
 		return
 	}
+	c.idleSince = time.Now()
 	q.mu.Lock()
 	if w := q.first(handed); w != nil {
 		w.ready <- handover{conn: c}
@@ -238,7 +239,6 @@ func (q *queue) giveBack(c *Conn) {
 
 // keep puts c among the idle connections. The caller holds mu.
 func (q *queue) keep(c *Conn) {
-	c.idleSince = time.Now()
 	if cap(c.buf) > 2*coalesce {
 		c.buf = nil
 	}

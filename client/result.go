@@ -114,13 +114,3 @@ func rank(r *RecipientResult) int {
 	}
 	return 1
 }
-
-func (r *Result) saidBy(info ConnInfo) {
-	addr := ""
-	if info.Remote != nil {
-		addr = info.Remote.String()
-	}
-	for i := range r.Recipients {
-		r.Recipients[i].Host, r.Recipients[i].Addr = info.Host, addr
-	}
-}

@@ -11,12 +11,14 @@ import (
 // A transaction is one message on its way over one connection, or over a second
 // one if the first proves to be gone.
 type transaction struct {
-	ctx     context.Context
-	env     *smtp.Envelope
-	content smtp.Content
-	known   examination
-	body    io.ReadCloser // opened before anything is sent
-	result  *Result
+	ctx      context.Context
+	env      smtp.Envelope
+	content  smtp.Content
+	body     io.ReadCloser // opened before anything is sent
+	look     counter
+	kind     smtp.Kind // of the content; KindBareLineEnd only if a line end within is not CRLF
+	needsEnd bool      // the last line of the content lacks its CRLF
+	result   *Result
 
 	progress
 }
@@ -39,40 +41,87 @@ type progress struct {
 // content that was not examined is looked at first, and what the server cannot
 // take is refused before anything is sent. Hello must have succeeded.
 func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
-	t, err := newTransaction(ctx, &env, content)
-	if err != nil {
+	t := &transaction{ctx: ctx, env: env, content: content}
+	defer t.close()
+	if err := t.prepare(); err != nil {
 		return t.end(nil, err)
 	}
-	defer t.body.Close()
 	if err := c.enter(ctx, "MAIL"); err != nil {
 		return t.end(c, err)
 	}
 	defer c.leave()
-	err = c.begin(t)
+	err := c.begin(t)
 	if err == nil {
 		err = c.run(t, nil)
 	}
 	return t.end(c, err)
 }
 
-// newTransaction checks the arguments, looks at the content and opens it. With
-// an error the transaction is good for end only.
-func newTransaction(ctx context.Context, env *smtp.Envelope, content smtp.Content) (*transaction, error) {
-	t := &transaction{ctx: ctx, env: env, result: newResult(env)}
-	if err := env.Validate(); err != nil {
-		return t, localError{err}
+// prepare checks the arguments, looks at the content and opens it. After an error
+// t is good for end only.
+func (t *transaction) prepare() error {
+	t.result = newResult(&t.env)
+	if err := t.env.Validate(); err != nil {
+		return localError{err}
 	}
-	var err error
-	if t.content, t.known, err = examine(content); err == nil {
-		t.body, err = t.content.Open()
+	if err := t.examine(); err != nil {
+		return &ConnError{Op: opRead, Err: err}
 	}
-	if err != nil {
-		return t, &ConnError{Op: opRead, Err: err}
-	}
-	return t, nil
+	return nil
 }
 
 const opRead = "reading the message"
+
+// examine opens the content and learns what it needs. A plain reader with more
+// than 64 KB stays unknown.
+func (t *transaction) examine() (err error) {
+	if t.content.Open == nil {
+		return localError{errNoContent}
+	}
+	if !t.content.Reusable() {
+		if t.content, err = t.content.Examine(); err != nil {
+			return err
+		}
+	}
+	if t.body, err = t.content.Open(); err != nil || !t.content.Reusable() {
+		return err
+	}
+	t.kind = t.content.Kind
+	if t.kind.Has(smtp.KindExamined) && !t.kind.Has(smtp.KindBareLineEnd) {
+		return nil
+	}
+	if err := copyBody(&t.look, t.body); err != nil {
+		return err
+	}
+	t.content.Size, t.kind = t.look.n, t.look.Kind()
+	if t.kind.Has(smtp.KindBareLineEnd) && !bareWithin(t.look.Examiner, 0) {
+		t.kind &^= smtp.KindBareLineEnd
+		t.needsEnd = true
+	}
+	return t.reopen()
+}
+
+func (t *transaction) examined() bool { return t.kind.Has(smtp.KindExamined) }
+
+// reopen goes back to the first octet of the content.
+func (t *transaction) reopen() error {
+	if s, ok := t.body.(io.Seeker); ok {
+		if _, err := s.Seek(0, io.SeekStart); err == nil {
+			return nil
+		}
+	}
+	t.close()
+	var err error
+	t.body, err = t.content.Open()
+	return err
+}
+
+func (t *transaction) close() {
+	if t.body != nil {
+		t.body.Close()
+		t.body = nil
+	}
+}
 
 // again makes t ready for another connection.
 func (t *transaction) again() error {
@@ -84,12 +133,9 @@ func (t *transaction) again() error {
 	if !consumed {
 		return nil
 	}
-	body, err := t.content.Open()
-	if err != nil {
+	if err := t.reopen(); err != nil {
 		return &ConnError{Op: opRead, Err: err}
 	}
-	t.body.Close()
-	t.body = body
 	return nil
 }
 
@@ -122,15 +168,17 @@ func (t *transaction) end(c *Conn, err error) (*Result, error) {
 	if len(t.result.Recipients) == 0 {
 		return t.result, &SendError{Err: err}
 	}
-	if c != nil {
-		t.result.saidBy(c.info)
+	for i := range t.result.Recipients {
+		if c != nil {
+			t.result.Recipients[i].Host, t.result.Recipients[i].Addr = c.info.Host, c.addr
+		}
 	}
 	return t.result, t.result.err()
 }
 
 // begin decides how t goes over c.
-func (c *Conn) begin(t *transaction) (err error) {
-	if t.plan, err = c.plan(t.env, t.content, t.known); err != nil {
+func (c *Conn) begin(t *transaction) error {
+	if err := c.decideHow(t); err != nil {
 		return err
 	}
 	if !c.reset {

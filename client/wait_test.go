@@ -250,6 +250,7 @@ func TestIdleTimeout(t *testing.T) {
 			time.Sleep(45 * time.Second)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if conns != 1 || len(quits) != 1 || quits[0].Round(time.Second) != 150*time.Second {
 			t.Errorf("%d connections, QUIT at %v", conns, quits)
 		}
