@@ -68,7 +68,7 @@ func (c *conn) nextChunk(b *Body) error {
 		line, err := c.readLine()
 		if err != nil && err != wire.ErrLineTooLong && err != wire.ErrBareLF {
 			c.readFailed(err)
-			return &BodyError{Err: err}
+			return &BodyError{Err: notEOF(err)}
 		}
 		row, arg := c.row(line, err)
 		if row == nil {

@@ -314,6 +314,16 @@ func (p *peer) raw(octets string) {
 	}
 }
 
+// flood sends more than the network holds, while replies are read.
+func (p *peer) flood(octets string) {
+	done := make(chan struct{})
+	p.t.Cleanup(func() { p.Close(); <-done })
+	go func() {
+		defer close(done)
+		io.WriteString(p.Conn, octets)
+	}()
+}
+
 // reply reads one reply, its lines joined with LF.
 func (p *peer) reply() (string, error) {
 	var lines []string

@@ -42,12 +42,8 @@ func (b *Body) fill() error {
 		switch {
 		case err == nil:
 			return nil
-		case err == io.EOF:
-			// Not EOF: a handler that asks errors.Is(err, io.EOF) must not
-			// take the loss of the connection for the end of the message.
-			return &BodyError{Err: io.ErrUnexpectedEOF}
 		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return &BodyError{Err: err}
+			return &BodyError{Err: notEOF(err)}
 		case time.Since(b.window.end) > lateBy:
 			// The window ended while the handler was at work.
 		case !b.window.fastEnough(c.cfg.limits.MinDataRate):
@@ -61,6 +57,15 @@ func (b *Body) fill() error {
 			return &BodyError{Err: err}
 		}
 	}
+}
+
+// notEOF keeps a handler that asks errors.Is(err, io.EOF) from taking the loss
+// of the connection for the end of the message.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // openWindow begins a window. The deadline in force serves as its end, if it
