@@ -8,13 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	gosasl "github.com/emersion/go-sasl"
-
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/smtp"
 )
-
-type sasl = gosasl.Client
 
 // authConn is a connection over TLS to a script, after EHLO.
 func authConn(t *testing.T, script string) *client.Conn {

@@ -28,7 +28,7 @@ type SendError struct {
 	Host string // the server's name as it was dialled; "" if it was not reached
 	Addr string // the server's network address
 	Err  error  // of the recipient that may still get the message, else of the first
-	More int    // further recipients that were not delivered to
+	More int    // recipients that were not delivered to for other reasons
 }
 
 // Error returns what went wrong and where:

@@ -99,7 +99,13 @@ func (r *Result) err() error {
 	if first == nil {
 		return nil
 	}
-	return &SendError{Host: first.Host, Addr: first.Addr, Err: first.Err, More: len(r.Recipients) - 1}
+	more := 0
+	for i := range r.Recipients {
+		if r.Recipients[i].Err != first.Err {
+			more++
+		}
+	}
+	return &SendError{Host: first.Host, Addr: first.Addr, Err: first.Err, More: more}
 }
 
 // rank orders the outcomes by how much the caller must know of them.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-sasl"
+
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/smtp"
 )
@@ -61,7 +63,7 @@ func TestOpportunistic(t *testing.T) {
 		c := scripted(t, "opportunistic-auth")
 		c.TLSMode, c.TLSConfig = client.Opportunistic, trusting(t)
 		asked := false
-		c.Auth = func(_ context.Context, info client.AuthInfo) (sasl, error) {
+		c.Auth = func(_ context.Context, info client.AuthInfo) (sasl.Client, error) {
 			asked = info.TLS != nil && info.Host == host && info.Offers("PLAIN")
 			return nil, errors.New("that is enough")
 		}
