@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -318,5 +319,84 @@ func TestCloseIsBounded(t *testing.T) {
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("took %v", took)
 		}
+	})
+}
+
+// A caller who gives up while another drives his envelope: he returns at once, the
+// other's message is delivered, and the connection, on which replies to the
+// envelope are under way, is closed.
+func TestContextEndsWhenChained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		goOn := make(chan struct{})
+		heard := make(chan string, 1)
+		go func() {
+			defer far.Close()
+			in := bufio.NewReader(far)
+			var all strings.Builder
+			defer func() { heard <- all.String() }()
+			io.WriteString(far, "220 hi\r\n")
+			for {
+				line, err := in.ReadString('\n')
+				if err != nil {
+					return
+				}
+				all.WriteString(line)
+				switch line {
+				case "EHLO client.example\r\n":
+					io.WriteString(far, "250-hi\r\n250 PIPELINING\r\n")
+				case "DATA\r\n":
+					io.WriteString(far, "250 ok\r\n250 ok\r\n354 go\r\n")
+				case ".\r\n":
+					<-goOn // with the envelope of the other unread
+					io.WriteString(far, "250 queued\r\n")
+				}
+			}
+		}()
+		c := &client.Client{
+			Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example", MaxConns: 1,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		}
+		closed := 0
+		c.Trace = &client.Trace{Closed: func(client.ConnInfo, error) { closed++ }}
+		inLine := make(chan struct{})
+		body := smtp.ReaderContent(io.MultiReader(strings.NewReader(strings.Repeat("x: y\r\n", 12000)), readerFunc(func([]byte) (int, error) {
+			<-inLine
+			return 0, io.EOF
+		})))
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Send(t.Context(), envelope(t, 1), body)
+			first <- err
+		}()
+		synctest.Wait() // the first is in his data
+		ctx, cancel := context.WithCancel(t.Context())
+		second := make(chan error, 1)
+		go func() {
+			res, err := c.Send(ctx, envelope(t, 1), smtp.BytesContent([]byte("A: never\r\n")))
+			if res.Unknown() {
+				t.Error("what was never written is unknown")
+			}
+			second <- err
+		}()
+		synctest.Wait() // the second is in line
+		close(inLine)
+		synctest.Wait() // his envelope is written
+		cancel()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Errorf("the second: %v", err)
+		}
+		close(goOn)
+		if err := <-first; err != nil {
+			t.Errorf("the first: %v", err)
+		}
+		if closed != 1 {
+			t.Error("the connection is kept")
+		}
+		near.Close()
+		if all := <-heard; strings.Contains(all, "never") || strings.Count(all, "MAIL") != 2 {
+			t.Errorf("the server heard %d times MAIL", strings.Count(all, "MAIL"))
+		}
+		c.Close()
 	})
 }

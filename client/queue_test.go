@@ -1,0 +1,76 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"testing"
+)
+
+// What is handed to somebody whose context has just ended is not lost.
+func TestHandedTooLate(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		h      handover
+		conn   bool
+		idle   int
+		open   int
+		closed bool
+	}{
+		{name: "slot"},
+		{name: "lost connection", h: handover{lost: true}},
+		{name: "connection", conn: true, idle: 1, open: 1},
+		{name: "chained connection", h: handover{chained: true}, conn: true, closed: true},
+		{name: "refusal", h: handover{err: errors.New("no")}, conn: true, open: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			q := queue{open: 1, limits: limits{open: 1, idle: 1, idleTimeout: 1 << 40, maxAge: 1 << 60}}
+			if test.conn {
+				near, far := net.Pipe()
+				defer far.Close()
+				test.h.conn = newConn(near, nil)
+				defer near.Close()
+			}
+			w := &waiter{ready: make(chan handover), state: handed}
+			go func() {
+				for gone := false; !gone; runtime.Gosched() {
+					q.mu.Lock()
+					gone = w.state == abandoned
+					q.mu.Unlock()
+				}
+				w.ready <- test.h
+			}()
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := q.await(ctx, w); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v", err)
+			}
+			if len(q.idle) != test.idle || q.open != test.open {
+				t.Errorf("%d idle and %d open, want %d and %d", len(q.idle), q.open, test.idle, test.open)
+			}
+			if test.conn && test.h.conn.closed != test.closed {
+				t.Errorf("closed: %v", test.h.conn.closed)
+			}
+			if q.reaper != nil {
+				q.reaper.Stop()
+			}
+		})
+	}
+}
+
+// A slot that becomes free goes to who waits, and otherwise back.
+func TestFreeSlot(t *testing.T) {
+	q := queue{open: 1, limits: limits{open: 1}}
+	w := &waiter{}
+	if _, wait := q.take(w); !wait {
+		t.Fatal("a second connection")
+	}
+	q.freeSlot()
+	if h, err := q.await(t.Context(), w); h != (handover{}) || err != nil || q.open != 1 {
+		t.Errorf("%+v %v, %d open", h, err, q.open)
+	}
+	if q.freeSlot(); q.open != 0 {
+		t.Errorf("%d open", q.open)
+	}
+}
