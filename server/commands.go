@@ -17,8 +17,6 @@ const (
 	anytime = connected | ready | mailed | rcpted | chunking | broken
 )
 
-var stateNames = [...]string{"connected", "ready", "mailed", "rcpted", "chunking", "broken", "refused"}
-
 // traits of a command, each checked in one place of the loop.
 type traits uint16
 
