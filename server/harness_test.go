@@ -203,28 +203,24 @@ func start(t *testing.T, configure ...func(*testServer)) *testServer {
 }
 
 // serve adds a listener.
-func (s *testServer) serve(l net.Listener) {
-	served := make(chan error, 1)
-	go func() { served <- s.Server.Serve(l) }()
-	s.t.Cleanup(func() {
-		if err := <-served; err != server.ErrServerClosed {
-			s.t.Errorf("Serve: %v", err)
-		}
-	})
-}
+func (s *testServer) serve(l net.Listener) { s.serveWith(s.Server.Serve, l) }
 
 // serveTLS adds a listener for implicit TLS.
 func (s *testServer) serveTLS() *memnet.Listener {
 	l := memnet.Listen()
+	s.serveWith(s.Server.ServeTLS, l)
+	return l
+}
+
+func (s *testServer) serveWith(serve func(net.Listener) error, l net.Listener) {
 	served := make(chan error, 1)
-	go func() { served <- s.Server.ServeTLS(l) }()
+	go func() { served <- serve(l) }()
 	s.t.Cleanup(func() {
 		s.stop()
 		if err := <-served; err != server.ErrServerClosed {
-			s.t.Errorf("ServeTLS: %v", err)
+			s.t.Errorf("Serve: %v", err)
 		}
 	})
-	return l
 }
 
 // stop closes the server and waits until its connections are gone.
