@@ -391,6 +391,7 @@ func (c *conn) readFailed(err error) {
 	c.mu.Lock()
 	nudged := c.nudged
 	c.mu.Unlock()
+	c.verb = "" // what is said now answers no command
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && nudged:
 		c.end(ErrServerClosed)

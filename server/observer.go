@@ -18,7 +18,7 @@ const (
 	TLSStarted                           // a TLS handshake succeeded
 	TLSFailed                            // a TLS handshake failed with Err
 	CommandReceived                      // Line came; Verb is its verb
-	ReplySent                            // Reply answers Verb (empty for the greeting)
+	ReplySent                            // Reply answers Verb (empty for the greeting and a sudden 421)
 	MessageAccepted                      // Size octets for Recipients, answered with Reply
 	MessageRefused                       // the same, but not accepted; Err if it was cut short
 	LimitHit                             // a limit made the server send Reply
