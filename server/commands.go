@@ -30,6 +30,7 @@ const (
 	greets                        // the same unless its argument is refused
 	notLMTP                       // unknown in LMTP (RFC 2033 §4.1)
 	onlyLMTP                      // known in LMTP only
+	hasGrammar                    // its parser refuses control characters by itself
 )
 
 // command is one row of the table: all that the loop must know of a verb.
@@ -52,8 +53,8 @@ func commands() []command {
 		{smtp.LHLO, "LHLO domain", anytime, beforeTLS | idleChat | abandons | greets | onlyLMTP, "", "250; 501 550", (*conn).hello},
 		{smtp.STARTTLS, "STARTTLS", ready, beforeTLS | noArgument, "", "220; 454 501 502 503", (*conn).startTLS},
 		{smtp.AUTH, "AUTH mechanism [initial-response]", ready, 0, "", "235 334; 454 500 501 503 504 535 538", (*conn).auth},
-		{smtp.MAIL, "MAIL FROM:<reverse-path> [parameters]", ready, needsAuth, "", "250; 451 452 501 503 530 550 552 553 555", (*conn).mail},
-		{smtp.RCPT, "RCPT TO:<forward-path> [parameters]", mailed | rcpted, needsAuth, "", "250 251; 450 451 452 501 503 550 553 555", (*conn).rcpt},
+		{smtp.MAIL, "MAIL FROM:<reverse-path> [parameters]", ready, needsAuth | hasGrammar, "", "250; 451 452 501 503 530 550 552 553 555", (*conn).mail},
+		{smtp.RCPT, "RCPT TO:<forward-path> [parameters]", mailed | rcpted, needsAuth | hasGrammar, "", "250 251; 450 451 452 501 503 550 553 555", (*conn).rcpt},
 		{smtp.DATA, "DATA", rcpted, needsAuth | noArgument, "", "354 250; 451 452 501 503 550 552 554", (*conn).data},
 		{smtp.BDAT, "BDAT size [LAST]", rcpted | chunking, needsAuth | takesData, smtp.ExtChunking, "250; 451 452 501 503 550 552 554", (*conn).bdat},
 		{smtp.RSET, "RSET", anytime, idleChat | noArgument | abandons, "", "250; 501", (*conn).rset},

@@ -106,7 +106,6 @@ func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
 	if bytes.IndexByte(arg, ' ') >= 0 || bytes.IndexByte(arg, '\t') >= 0 {
 		return new(smtp.RcptParams)
 	}
-	t.noParams = smtp.RcptParams{}
 	return &t.noParams
 }
 
@@ -294,7 +293,7 @@ func (c *conn) check(row *command, arg []byte) (refusal smtp.Reply) {
 		return notOffered
 	case row.traits&noArgument != 0 && len(arg) > 0:
 		return noArgumentTaken
-	case bytes.IndexByte(arg, 0) >= 0 || bytes.IndexByte(arg, '\r') >= 0:
+	case row.traits&hasGrammar == 0 && (bytes.IndexByte(arg, 0) >= 0 || bytes.IndexByte(arg, '\r') >= 0):
 		return badCharacters
 	}
 	return smtp.Reply{}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -37,7 +36,14 @@ type delivery struct {
 	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
 	env  smtp.Envelope
 
-	recipients []smtp.Recipient // used again for the next message
+	// The function may keep the envelope, so its recipients are put together
+	// once their number is known; this is used again for the next message.
+	recipients []deliveryRecipient
+}
+
+type deliveryRecipient struct {
+	to     smtp.ForwardPath
+	params *smtp.RcptParams
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
@@ -46,23 +52,26 @@ func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailPa
 }
 
 func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
-	d.recipients = append(d.recipients, smtp.Recipient{To: to, RcptParams: *p})
+	d.recipients = append(d.recipients, deliveryRecipient{to, p})
 	return smtp.Reply{}, nil
 }
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
-	d.env.Recipients = slices.Clone(d.recipients)
+	d.env.Recipients = make([]smtp.Recipient, len(d.recipients))
+	for i, r := range d.recipients {
+		d.env.Recipients[i] = smtp.Recipient{To: r.to, RcptParams: *r.params}
+	}
 	b.Prepend(NewReceived(d.conn.Info(), &d.env).String())
 	return d.f(ctx, &Message{Envelope: d.env, Conn: d.conn, Body: b})
 }
 
 func (d *delivery) Reset(context.Context, ResetReason) {
 	d.env = smtp.Envelope{}
+	clear(d.recipients)
+	d.recipients = d.recipients[:0]
 	if cap(d.recipients) > 200 {
 		d.recipients = nil // not to be held while the connection is idle
 	}
-	clear(d.recipients)
-	d.recipients = d.recipients[:0]
 }
 
 func (d *delivery) Close(error) {}

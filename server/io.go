@@ -151,6 +151,10 @@ func (c *conn) limit(r smtp.Reply) {
 // answer sends what a handler said; ok is the reply when it said nothing. It
 // reports whether the answer is positive.
 func (c *conn) answer(r smtp.Reply, err error, ok smtp.Reply) bool {
+	if err == nil && r.Code == 0 && r.Text == "" {
+		c.reply(ok)
+		return true
+	}
 	r, positive, silent := c.verdict(r, err, ok)
 	if !silent {
 		c.reply(r)
