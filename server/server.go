@@ -364,7 +364,7 @@ func ipKey(a net.Addr) (netip.Prefix, bool) {
 		bits = 32
 	}
 	p, err := ip.Prefix(bits)
-	return p, err == nil
+	return p, err == nil && ip.IsValid()
 }
 
 func isTemporary(err error) bool {
