@@ -45,7 +45,7 @@ var ErrCredentials = errors.New("smtp server: invalid credentials")
 
 // auth runs AUTH (RFC 4954 §4).
 func (c *conn) auth(arg []byte) {
-	word, initial, hasInitial := bytes.Cut(arg, []byte(" "))
+	word, initial := smtp.CutVerb(arg)
 	mech := strings.ToUpper(string(word))
 	switch {
 	case c.srv.Auth == nil:
@@ -65,9 +65,9 @@ func (c *conn) auth(arg []byte) {
 		return
 	}
 	var response []byte
-	if hasInitial {
+	if len(initial) > 0 {
 		var err error
-		if response, err = decodeInitial(bytes.TrimSpace(initial)); err != nil {
+		if response, err = decodeInitial(initial); err != nil {
 			c.refuse(badBase64)
 			return
 		}

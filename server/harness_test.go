@@ -370,7 +370,14 @@ func (p *peer) closed() {
 func (p *peer) startTLS() {
 	p.t.Helper()
 	p.do("STARTTLS", "220 ")
-	conn := tls.Client(p.Conn, clientTLS)
+	p.upgrade()
+}
+
+func (p *peer) upgrade() { p.t.Helper(); p.upgradeWith(clientTLS) }
+
+func (p *peer) upgradeWith(config *tls.Config) {
+	p.t.Helper()
+	conn := tls.Client(p.Conn, config)
 	if err := conn.Handshake(); err != nil {
 		p.t.Fatal(err)
 	}
