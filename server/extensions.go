@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -59,8 +58,8 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 		if x.Keyword == "" && x.Row != nil {
 			x.Keyword = x.Row.Keyword
 		}
-		if x.Keyword == "" {
-			return errors.New("smtp server: an extension has no Keyword")
+		if offer := string(x.Keyword) + " " + x.Param; !smtp.ParseOffers([]string{offer}).Has(x.Keyword) {
+			return fmt.Errorf("smtp server: extension %q: EHLO cannot show its Keyword, in upper case, or its Param", x.Keyword)
 		}
 		if x.Row == nil && x.Verbs == nil && smtp.LookupExtension(x.Keyword) == nil {
 			return fmt.Errorf("smtp server: extension %q is not known and brings no Row", x.Keyword)

@@ -135,11 +135,15 @@ func (c *conn) refuse(r smtp.Reply) {
 // refuseSyntax answers an argument that did not parse.
 func (c *conn) refuseSyntax(err error) {
 	var syntax *smtp.SyntaxError
-	if !errors.As(err, &syntax) {
+	var own *smtp.Error // of a Parse function of the application's
+	switch {
+	case errors.As(err, &syntax):
+		c.refuse(syntax.Reply())
+	case errors.As(err, &own) && !own.Reply.Positive() && !own.Reply.Intermediate():
+		c.refuse(c.complete(own.Reply))
+	default:
 		c.refuse(reply(501, 5, 4, "syntax error"))
-		return
 	}
-	c.refuse(syntax.Reply())
 }
 
 // limit answers what goes beyond a limit.
