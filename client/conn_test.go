@@ -96,12 +96,34 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
+func TestStartTLSForgetsOffers(t *testing.T) {
+	ctx := t.Context()
+	c := conn(t, scripted(t, "starttls-conn"), client.ConnConfig{Host: host})
+	if err := c.Hello(ctx, "client.example"); err != nil || !c.Offers().Has(smtp.ExtSize) {
+		t.Fatal(err)
+	}
+	if err := c.StartTLS(ctx, trusting(t)); err != nil || c.Offers() != nil {
+		t.Errorf("offers %v, error %v", c.Offers(), err)
+	}
+	if err := c.StartTLS(ctx, trusting(t)); err == nil || c.Err() != nil {
+		t.Errorf("before EHLO: error %v, %v", err, c.Err())
+	}
+	if err := c.Hello(ctx, "client.example"); err != nil || c.Offers().Has(smtp.ExtSize) {
+		t.Errorf("offers %v, error %v", c.Offers(), err)
+	}
+	if err := c.StartTLS(ctx, trusting(t)); err == nil || c.Err() != nil { // RFC 3207 section 4.2
+		t.Errorf("twice: error %v, %v", err, c.Err())
+	}
+	if err := c.Quit(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLMTPVerbs(t *testing.T) {
 	ctx := t.Context()
 	c := conn(t, scripted(t, "lmtp-verbs"), client.ConnConfig{LMTP: true})
 	env := envelope(t, 2)
-	_, err := errors.Join(c.Hello(ctx, "client.example")), error(nil)
-	if err != nil {
+	if err := c.Hello(ctx, "client.example"); err != nil {
 		t.Fatal(err)
 	}
 	c.Mail(ctx, smtp.ReversePath{}, nil)

@@ -105,8 +105,6 @@ const (
 	tail = 1 << 10
 	// block bounds one write of message data, hence what DataBlock is the time for.
 	block = 256 << 10
-	// maxSegments bounds the pieces of one write.
-	maxSegments = 64
 )
 
 // A dataWriter sends message data after 354. What it holds back is in c.buf.
@@ -125,7 +123,7 @@ func (w *dataWriter) Write(p []byte) (int, error) {
 	}
 	large := p[:max(0, n-tail)]
 	for first := true; first || len(large) > 0; first = false {
-		segs, covered := w.dot.Segments(append(c.segs[:0], c.buf), large[:min(len(large), block)], maxSegments)
+		segs, covered := w.dot.Segments(append(c.segs[:0], c.buf), large[:min(len(large), block)], c.maxSegments())
 		c.segs = segs
 		large = large[covered:]
 		if err := c.writeSegments(); err != nil {
@@ -158,14 +156,31 @@ func (w *dataWriter) trace() {
 
 var endOfData = []byte(".\r\n")
 
-// writeSegments writes c.segs, with writev(2) where there is one.
-func (c *Conn) writeSegments() (err error) {
-	c.setDeadline(&c.writeBy, c.cfg.Timeouts.DataBlock, net.Conn.SetWriteDeadline)
+// gathers reports whether many pieces are one write: writev(2).
+func (c *Conn) gathers() bool {
 	switch c.nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// maxSegments bounds the pieces that a block is written in. Where each is a write,
+// and over TLS a record, few are better copied than many are written.
+func (c *Conn) maxSegments() int {
+	if c.gathers() {
+		return 64
+	}
+	return 4
+}
+
+// writeSegments writes c.segs.
+func (c *Conn) writeSegments() (err error) {
+	c.setDeadline(&c.writeBy, c.cfg.Timeouts.DataBlock, net.Conn.SetWriteDeadline)
+	if c.gathers() {
 		rest := c.segs // WriteTo moves the slice it is called on
 		_, err = rest.WriteTo(c.nc)
-	default:
+	} else {
 		for _, s := range c.segs {
 			if len(s) > 0 && err == nil {
 				_, err = c.nc.Write(s)

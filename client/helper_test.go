@@ -173,6 +173,7 @@ type sink struct {
 	done sync.WaitGroup
 	mu   sync.Mutex
 	got  []string
+	cut  string // what came of a message that has no end
 }
 
 func newSink(t testing.TB, offers ...string) *sink {
@@ -241,6 +242,9 @@ func (s *sink) serve(nc net.Conn, offers []string) {
 			io.WriteString(nc, "354 go\r\n")
 			message, err := readData(in)
 			if err != nil {
+				s.mu.Lock()
+				s.cut = message
+				s.mu.Unlock()
 				return
 			}
 			keep(message)
@@ -270,7 +274,7 @@ func readData(in *bufio.Reader) (string, error) {
 	for start := true; ; {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			return "", err
+			return b.String() + line, err
 		}
 		if start && line == ".\r\n" {
 			return b.String(), nil
@@ -341,4 +345,10 @@ func trusting(t testing.TB) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate(t).Leaf)
 	return &tls.Config{RootCAs: pool}
+}
+
+// serverTLS is the server's side of TLS over nc.
+func serverTLS(t testing.TB, nc net.Conn) net.Conn {
+	t.Helper()
+	return tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 }

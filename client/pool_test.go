@@ -161,21 +161,19 @@ func TestChainedChaos(t *testing.T) {
 	}
 }
 
-// The envelope behind the data of a message whose reply never comes: the message
-// is unknown, the envelope goes again over a new connection.
-func TestChainedLost(t *testing.T) {
-	c := scripted(t, "chained-lost", "second")
-	c.MaxConns = 1
-	inData, queued := make(chan struct{}), make(chan struct{})
-	first := smtp.ReaderContent(io.MultiReader(strings.NewReader(strings.Repeat("x: y\r\n", 20000)), readerFunc(func([]byte) (int, error) {
+// behind sends first, which is more than 64 KB, and second so that its envelope is
+// written behind the data of first.
+func behind(t *testing.T, c *client.Client, first, second string) (outcome1, outcome2 string) {
+	inData, inLine := make(chan struct{}), make(chan struct{})
+	body := smtp.ReaderContent(io.MultiReader(strings.NewReader(first), readerFunc(func([]byte) (int, error) {
 		close(inData)
-		<-queued
+		<-inLine
 		return 0, io.EOF
 	})))
 	var done sync.WaitGroup
 	done.Go(func() {
-		res, err := c.Send(t.Context(), envelope(t, 1), first)
-		want(t, res, err, "unknown")
+		res, _ := c.Send(t.Context(), envelope(t, 1), body)
+		outcome1 = outcomes(res)
 	})
 	<-inData
 	done.Go(func() {
@@ -186,15 +184,64 @@ func TestChainedLost(t *testing.T) {
 					for range 1000 { // it stands in line a moment after it was opened
 						yield()
 					}
-					close(queued)
+					close(inLine)
 				}()
 			}
-			return io.NopCloser(strings.NewReader("A: 2\r\n")), nil
+			return io.NopCloser(strings.NewReader(second)), nil
 		}}
-		res, err := c.Send(t.Context(), envelope(t, 1), content)
-		want(t, res, err, "250")
+		res, _ := c.Send(t.Context(), envelope(t, 1), content)
+		outcome2 = outcomes(res)
 	})
 	done.Wait()
+	return outcome1, outcome2
+}
+
+// The envelope behind the data of a message whose reply never comes: the message
+// is unknown, the envelope goes again over a new connection.
+func TestChainedLost(t *testing.T) {
+	chainedLost(t, scripted(t, "chained-lost", "second"))
+}
+
+func chainedLost(t *testing.T, c *scriptedClient) {
+	t.Helper()
+	c.MaxConns = 1
+	if a, b := behind(t, c.Client, strings.Repeat("x: y\r\n", 20000), "A: 2\r\n"); a != "unknown" || b != "250" {
+		t.Errorf("outcomes %q and %q", a, b)
+	}
+}
+
+func TestChainedBehindBDAT(t *testing.T) {
+	c := scripted(t, "chained-bdat")
+	c.MaxConns, c.Chunking = 1, true
+	if a, b := behind(t, c.Client, strings.Repeat("x", 72000)+"\r\n", "A: 2\r\n"); a != "552" || b != "250" {
+		t.Errorf("outcomes %q and %q", a, b)
+	}
+}
+
+// An envelope behind the data of another is never one with its message.
+func TestChainedOptimistic(t *testing.T) {
+	s := newSink(t, "PIPELINING", "CHUNKING")
+	s.MaxConns, s.Optimistic = 1, true
+	large := strings.Repeat("x: y\r\n", 20000)
+	if a, b := behind(t, s.Client, large, "A: 2\r\n"); a != "250" || b != "250" {
+		t.Errorf("outcomes %q and %q", a, b)
+	}
+	if got := s.messages(t); len(got) != 2 || got[0] != large || got[1] != "A: 2\r\n" {
+		t.Errorf("%d messages: %.100q", len(got), got)
+	}
+}
+
+// A message that is nothing but dots does not go out in as many writes.
+func TestDenseDots(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	writes := counting(s)
+	message := strings.Repeat(".\r\n", 300<<10)
+	if _, err := s.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte(message))); err != nil {
+		t.Fatal(err)
+	}
+	if n := writes.Load(); n > 400 {
+		t.Errorf("%d writes", n)
+	}
 }
 
 // A thousand recipients do not go out in one group: each must fit into the window.

@@ -204,15 +204,14 @@ func (q *queue) release(c *Conn) {
 		if q.hand(next, handover{conn: c, chained: true}) {
 			return
 		}
-		c.fail(opWait, context.Canceled) // the replies to an envelope are under way
-		c.Close()
+		c.Close() // the replies to an envelope are under way
 	}
 	q.giveBack(c)
 }
 
 // giveBack lets the first who waits have c, or keeps it.
 func (q *queue) giveBack(c *Conn) {
-	if c.dead == nil && c.inStep("idle") == nil && q.spent(c) {
+	if c.dead == nil && q.spent(c) {
 		quitAll(c)
 	}
 	if c.dead != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // What is handed to somebody whose context has just ended is not lost.
@@ -72,5 +74,35 @@ func TestFreeSlot(t *testing.T) {
 	}
 	if q.freeSlot(); q.open != 0 {
 		t.Errorf("%d open", q.open)
+	}
+}
+
+// The end of the context outlasts every deadline that is set after it.
+func TestCancelIsFinal(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := newConn(near, &ConnConfig{Timeouts: EveryTimeout(time.Hour)})
+	defer c.Close()
+	c.cancel()
+	c.setDeadline(&c.readBy, time.Hour, net.Conn.SetReadDeadline)
+	if _, err := near.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A context that ends with the operation leaves deadlines in the past: the
+// connection is not used again.
+func TestCancelAtTheEnd(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := newConn(near, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := c.enter(ctx, "NOOP"); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	c.leave()
+	if !errors.Is(c.Err(), context.Canceled) || !c.closed {
+		t.Errorf("error %v, closed %v", c.Err(), c.closed)
 	}
 }

@@ -222,7 +222,8 @@ func TestLostInData(t *testing.T) {
 			content = smtp.ReaderContent(r)
 		}
 		res, err = c.Send(t.Context(), envelope(t, 1), content)
-		if err == nil || res.Unknown() {
+		var lost *client.ConnError
+		if !errors.As(err, &lost) || lost.Op != "message data" || res.Unknown() || errors.Is(err, smtp.ErrContentUsed) {
 			t.Errorf("error %v", err)
 		}
 		if n := map[bool]int{false: 2, true: 1}[once]; opened != n {
