@@ -160,6 +160,7 @@ func TestReaders(t *testing.T) {
 		{"8-bit at once", "A: b\r\n\r\n\xe9", "8BITMIME"},
 		{"8-bit late", large + "\xe9\r\n", "8BITMIME"},
 		{"bare LF late", large + "x\n.\r\nQUIT\r\n", "CRLF"},
+		{"bare LF amid", large + "x\n.\r\nQUIT\r\n" + large, "CRLF"},
 		{"bare CR late", large + "x\r.\r\n", "CRLF"},
 		{"CR at the end", large + "x\r", "CRLF"},
 		{"NUL late", large + "\x00", "NUL"},
@@ -179,6 +180,9 @@ func TestReaders(t *testing.T) {
 				var content *client.ContentError
 				if !errors.As(err, &content) || !strings.Contains(err.Error(), test.want) || res.Unknown() {
 					t.Errorf("error %v", err)
+				}
+				if strings.Contains(s.cut, "x\n.") {
+					t.Error("a line end that is not CRLF left")
 				}
 				if tail := strings.TrimPrefix(test.message, large); len(got) > 0 || len(tail) < 20 && strings.Contains(s.cut, tail) && tail != "x\r" {
 					t.Errorf("it arrived: %.200q, %.200q", got, s.cut)
@@ -230,6 +234,16 @@ func TestOptimistic(t *testing.T) {
 	want(t, res, err, "452")
 	res, err = send(t, c, "A: b\r\n\r\n", 1)
 	want(t, res, err, "550")
+}
+
+func TestOptimisticEndsTheLastLine(t *testing.T) {
+	s := newSink(t, "PIPELINING", "CHUNKING", "SIZE")
+	s.Optimistic = true
+	res, err := s.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b")))
+	want(t, res, err, "250")
+	if got := s.messages(t); len(got) != 1 || got[0] != "A: b\r\n" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestOptimisticMailRefused(t *testing.T) {

@@ -231,6 +231,27 @@ func TestChainedOptimistic(t *testing.T) {
 	}
 }
 
+// A connection that has carried enough gets no envelope behind its last message.
+func TestChainedNoFurther(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	s.MaxConns, s.MaxMessages = 1, 1
+	var mu sync.Mutex
+	mails := map[uint64]int{}
+	s.Trace = &client.Trace{Wrote: func(c client.ConnInfo, line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.HasPrefix(line, "MAIL") {
+			mails[c.ID]++
+		}
+	}}
+	if a, b := behind(t, s.Client, strings.Repeat("x: y\r\n", 20000), "A: 2\r\n"); a != "250" || b != "250" {
+		t.Errorf("outcomes %q and %q", a, b)
+	}
+	if s.Close(); len(mails) != 2 || mails[1] != 1 {
+		t.Errorf("messages of each connection: %v", mails)
+	}
+}
+
 // A message that is nothing but dots does not go out in as many writes.
 func TestDenseDots(t *testing.T) {
 	s := newSink(t, "PIPELINING")
