@@ -161,6 +161,8 @@ func (c *conn) authRefused(err error) {
 	}
 	switch {
 	case done:
+	case errors.Is(err, ErrAbort):
+		c.answer(smtp.Reply{}, err, smtp.Reply{})
 	case errors.As(err, &rejection):
 		c.answer(smtp.Reply{}, err, smtp.Reply{})
 	case errors.Is(err, ErrCredentials), errors.Is(err, sasl.ErrUnexpectedClientResponse), errors.Is(err, sasl.ErrUnexpectedServerChallenge):

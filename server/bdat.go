@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"errors"
+	"time"
 
 	"github.com/postrider/postrider/internal/wire"
 	"github.com/postrider/postrider/smtp"
@@ -55,6 +57,15 @@ func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
 	c.state = broken
 }
 
+var errSlow = errors.New("data came too slowly")
+
+// dawdles reports whether the time between the chunks, taken together, is more
+// than MinDataRate allows for what has come. Each wait alone is within bounds.
+func (b *Body) dawdles() bool {
+	l := &b.c.cfg.limits
+	return l.MinDataRate > 0 && b.waited > l.DataTimeout && float64(b.received) < float64(l.MinDataRate)*b.waited.Seconds()
+}
+
 // nextChunk confirms a chunk and waits for the one after it. It runs in the
 // handler's call of Body.Read: what else may be said meanwhile is answered
 // here, and what ends the transaction is left to the loop.
@@ -65,7 +76,16 @@ func (c *conn) nextChunk(b *Body) error {
 		defer c.txn.enter()
 	}
 	for !c.ended {
+		if b.dawdles() {
+			c.verb = ""
+			c.end(errSlow)
+			c.limitHit(replyTooSlow)
+			c.reply(replyTooSlow)
+			return &BodyError{Err: errSlow}
+		}
+		asked := time.Now()
 		line, err := c.readLine()
+		b.waited += time.Since(asked)
 		if err != nil && err != wire.ErrLineTooLong && err != wire.ErrBareLF {
 			c.readFailed(err)
 			return &BodyError{Err: notEOF(err)}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/postrider/postrider/internal/wire"
 	"github.com/postrider/postrider/smtp"
@@ -44,6 +45,7 @@ type Body struct {
 	replies      map[int]smtp.Reply
 
 	window progress
+	waited time.Duration // for the commands between chunks
 }
 
 // A BodyError says why a message did not come to its end.
@@ -75,7 +77,11 @@ func (b *Body) begin(c *conn, chunked bool) {
 		}
 	}
 	lines := [...]wire.Lines{Reject: wire.RejectBare, Normalize: wire.NormalizeBareLF, Pass: wire.PassBare}[policy]
-	b.scan.Reset(lines, c.cfg.limits.MaxTextLine, !chunked)
+	maxLine := c.cfg.limits.MaxTextLine
+	if c.txn != nil && c.txn.mail.Body == smtp.BodyBinaryMIME {
+		maxLine = 0 // there need not be lines
+	}
+	b.scan.Reset(lines, maxLine, !chunked)
 }
 
 // chunk begins a chunk, whose progress is judged by itself.

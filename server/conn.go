@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -30,13 +31,13 @@ type tlsConn interface {
 // guards, belongs to the connection's goroutine.
 type conn struct {
 	Conn
-	srv      *Server
-	cfg      *config
-	accepted net.Addr // the peer's address as accepted, whatever Info says later
-	raw      net.Conn // as accepted: deadlines and Close go here
-	nc       net.Conn // what is read and written: raw, or TLS over it
-	in       wire.Input
-	out      []byte
+	srv     *Server
+	cfg     *config
+	counted netip.Prefix // what it is counted by, if it is
+	raw     net.Conn     // as accepted: deadlines and Close go here
+	nc      net.Conn     // what is read and written: raw, or TLS over it
+	in      wire.Input
+	out     []byte
 
 	ctx       *scope
 	session   Session
@@ -55,10 +56,14 @@ type conn struct {
 	}
 	errs       int
 	chat       int
+	rejected   int // senders and recipients since the last accepted message
 	messages   int
 	authFails  int
+	opened     bool  // the observer knows of it
 	ended      bool  // no further command is read
 	aborted    bool  // nothing more is sent
+	late       bool  // a handler took longer than it may
+	utf8Reply  bool  // the command asked for replies in UTF-8
 	secretDue  bool  // AUTH was the last command: junk may be a response
 	unwelcome  bool  // sent away with 421
 	reason     error // for Session.Close; nil after QUIT
@@ -67,6 +72,7 @@ type conn struct {
 	mu        sync.Mutex
 	readUntil time.Time // the read deadline in force
 	nudged    bool      // Shutdown wants idle connections to go
+	shaking   bool      // in a TLS handshake
 	idle      bool      // waiting for a command outside of a mail transaction
 }
 
@@ -110,17 +116,16 @@ func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, cfg: s.cfg, raw: nc, nc: nc, accepted: nc.RemoteAddr(), state: connected}
+	c := &conn{srv: s, cfg: s.cfg, raw: nc, nc: nc, state: connected}
 	c.ctx = &scope{parent: s.base, limit: or(s.cfg.limits.HandlerTimeout, defaultHandlerTimeout)}
 	c.offered = s.cfg.nothing
 	var id [8]byte
 	binary.BigEndian.PutUint64(id[:], rand.Uint64())
 	c.info = Info{
-		ID:        base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:]),
-		Role:      s.Role,
-		Hostname:  s.cfg.hostname,
-		LocalAddr: nc.LocalAddr(), RemoteAddr: nc.RemoteAddr(),
-		Opened: time.Now(),
+		ID:       base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:]),
+		Role:     s.Role,
+		Hostname: s.cfg.hostname,
+		Opened:   time.Now(),
 	}
 	return c
 }
@@ -133,18 +138,24 @@ func (c *conn) serve() {
 			c.panicked(v)
 		}
 	}()
+	c.in.Reset(c.nc, false)
+	if refusal := c.admit(); refusal.Code != 0 {
+		c.turnAway(refusal)
+		return
+	}
 	if f := c.srv.ConnContext; f != nil {
 		c.ctx.parent = f(c.ctx.parent, c.raw)
 	}
 	c.intercept = intercept.From(c.ctx.parent)
+	c.opened = true
 	c.observe(Event{Kind: ConnOpened})
 	if t, ok := c.nc.(tlsConn); ok {
 		if err := c.handshake(t); err != nil {
 			c.end(err)
 			return
 		}
+		c.in.Reset(c.nc, true)
 	}
-	c.in.Reset(c.nc, c.encrypted)
 	if c.open() {
 		c.loop()
 	}
@@ -182,6 +193,11 @@ func (c *conn) open() bool {
 // loop reads and runs commands until the connection ends.
 func (c *conn) loop() {
 	for !c.ended {
+		if c.late || c.ctx.late.Load() || c.txn != nil && c.txn.late.Load() {
+			c.verb = ""
+			c.limit(handlerLate)
+			return
+		}
 		if d := c.deferred; d.row != nil {
 			c.deferred.row, c.deferred.arg = nil, nil
 			c.verb = d.row.verb
@@ -317,7 +333,9 @@ func (c *conn) finish() {
 		c.guard(func() { c.session.Close(c.reason) })
 	}
 	c.ctx.end(context.Canceled)
-	c.guard(func() { c.observe(Event{Kind: ConnClosed, Err: c.reason}) })
+	if c.opened {
+		c.guard(func() { c.observe(Event{Kind: ConnClosed, Err: c.reason}) })
+	}
 }
 
 // guard keeps a panic in one step from taking the next ones with it.
@@ -348,7 +366,7 @@ func (c *conn) disconnect() {
 		c.raw.SetReadDeadline(time.Now().Add(time.Second))
 		c.in.Close()
 		for range 16 {
-			if c.in.Fill(false, true) != nil {
+			if c.in.Fill(true, false) != nil {
 				return
 			}
 			c.in.Close()
@@ -380,8 +398,11 @@ func (c *conn) nudge() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nudged = true
-	if c.idle {
+	switch soon := time.Now().Add(handshakeGrace); {
+	case c.idle:
 		c.setReadDeadline(time.Unix(1, 0))
+	case c.shaking && soon.Before(c.readUntil):
+		c.setReadDeadline(soon)
 	}
 }
 

@@ -42,6 +42,7 @@ func (c *conn) receive(b *Body) (smtp.Reply, error) {
 func (c *conn) drain(b *Body, err error) error {
 	if errors.Is(err, ErrAbort) {
 		c.aborted = true
+		c.end(err)
 		return err
 	}
 	return b.discard(err == nil)
@@ -52,6 +53,7 @@ func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
 	var failed *BodyError
 	if b.failed != nil {
 		failed = b.failed
+		c.limitHit(failed.Reply)
 		r, err = smtp.Reply{}, &smtp.Error{Reply: failed.Reply, Scope: smtp.ScopeMessage}
 	}
 	final, accepted, silent := c.verdict(r, err, replyMessageOK)
@@ -65,7 +67,9 @@ func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
 		c.reply(final)
 	}
 	e := Event{Kind: MessageAccepted, Reply: final, Size: b.received, Recipients: c.txn.recipients}
-	if !accepted {
+	if accepted {
+		c.chat, c.rejected = 0, 0
+	} else {
 		e.Kind = MessageRefused
 		if failed != nil {
 			e.Err = failed
@@ -99,6 +103,14 @@ func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
 	return any
 }
 
+// limitHit tells the observer of a limit that a message has run into.
+func (c *conn) limitHit(r smtp.Reply) {
+	switch r {
+	case tooBig, headerTooBig, textLineTooLong, tooMuchToDiscard, replyTimeout, replyTooSlow:
+		c.observe(Event{Kind: LimitHit, Verb: c.verb, Reply: r})
+	}
+}
+
 // cutShort ends a transaction, if there is one, whose data never came to its end.
 func (c *conn) cutShort(err error) {
 	if t := c.txn; t != nil {
@@ -107,6 +119,7 @@ func (c *conn) cutShort(err error) {
 	var failed *BodyError
 	if errors.As(err, &failed) && failed.Reply.Code == 421 {
 		c.end(err)
+		c.limitHit(failed.Reply)
 		c.reply(failed.Reply)
 		return
 	}

@@ -141,7 +141,8 @@ func TestOffer(t *testing.T) {
 			t.Fatalf("%q, %v", r, err)
 		}
 		p.do("MAIL FROM:<> XCOLOUR=RED", "250")
-		p.do("RSET", "250")
+		p.send("RCPT TO:<a@example.org>\nBDAT 0 LAST\n")
+		p.expect("250", "250")
 	}
 }
 

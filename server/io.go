@@ -132,6 +132,13 @@ func (c *conn) refuse(r smtp.Reply) {
 	c.reply(r)
 }
 
+// reject counts a sender or a recipient that the handler has refused.
+func (c *conn) reject() {
+	if c.rejected++; over(c.rejected, c.cfg.limits.MaxRejected) && !c.ended {
+		c.limit(tooManyRejected)
+	}
+}
+
 // refuseSyntax answers an argument that did not parse.
 func (c *conn) refuseSyntax(err error) {
 	var syntax *smtp.SyntaxError
@@ -207,7 +214,7 @@ func (c *conn) complete(r smtp.Reply) smtp.Reply {
 	if r.Enhanced.IsZero() {
 		r.Enhanced = smtp.Enh(0, 0)
 	}
-	if c.txn != nil && c.txn.mail.UTF8 {
+	if c.utf8Reply || c.txn != nil && c.txn.mail.UTF8 {
 		return r
 	}
 	for i := range len(r.Text) {

@@ -43,8 +43,13 @@ type Limits struct {
 	// MaxErrors limits the commands of one connection that are refused for
 	// their form or their place; one more gets 421. If zero, 20.
 	MaxErrors int
+	// MaxRejected limits the senders and recipients of one connection that
+	// the handler refuses since the last accepted message; one more gets 421.
+	// It is a brake on guessing addresses. If zero, 200.
+	MaxRejected int
 	// MaxIdleChat limits the commands that bring no message forward (NOOP,
-	// RSET, VRFY, EXPN, HELP, a repeated greeting) since the last message;
+	// RSET, VRFY, EXPN, HELP, a repeated greeting) since the last accepted
+	// message;
 	// one more gets 421. If zero, 100.
 	MaxIdleChat int
 	// MaxAuthFailures limits the failed AUTH exchanges of one connection; the
@@ -71,9 +76,10 @@ type Limits struct {
 	MinDataRate int
 	// WriteTimeout bounds the sending of replies. If zero, 5 minutes.
 	WriteTimeout time.Duration
-	// HandlerTimeout is the deadline of the context that a Session's or
-	// Authenticator's method gets; in Data it begins anew after each wait for
-	// the client. If zero, 5 minutes for a command and 10 for Data, since
+	// HandlerTimeout is how long a method of a Session or an Authenticator may
+	// take; in Data it begins anew after each wait for the client. Then its
+	// context ends, and when it has returned and been answered the connection
+	// is closed with 421. If zero, 5 minutes for a command and 10 for Data, since
 	// clients wait that long (RFC 5321 §4.5.3.2).
 	HandlerTimeout time.Duration
 }
@@ -83,6 +89,8 @@ const (
 	defaultDataHandlerTimeout = 10 * time.Minute
 	maxGathered               = wire.SmallBuffer - 1024 // a line must fit into the buffer
 	flushBeyond               = 32 << 10
+	handshakeGrace            = 5 * time.Second // for handshakes that Shutdown finds under way
+	forever                   = 100 * 365 * 24 * time.Hour
 	closeGrace                = 10 * time.Second // how long a refused client may take to QUIT
 )
 
@@ -108,6 +116,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxDiscard = 10 * min(l.MaxMessageSize, math.MaxInt64/10) // negative stays negative
 	}
 	l.MaxErrors = or(l.MaxErrors, 20)
+	l.MaxRejected = or(l.MaxRejected, 200)
 	l.MaxIdleChat = or(l.MaxIdleChat, 100)
 	if l.MaxAuthFailures <= 0 {
 		l.MaxAuthFailures = 3
@@ -118,6 +127,11 @@ func (l Limits) withDefaults() Limits {
 	l.DataTimeout = or(l.DataTimeout, 3*time.Minute)
 	l.MinDataRate = or(l.MinDataRate, 100)
 	l.WriteTimeout = or(l.WriteTimeout, 5*time.Minute)
+	for _, d := range []*time.Duration{&l.HandshakeTimeout, &l.CommandTimeout, &l.DataTimeout, &l.WriteTimeout} {
+		if *d < 0 {
+			*d = forever
+		}
+	}
 	return l
 }
 

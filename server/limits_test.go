@@ -10,6 +10,7 @@ import (
 
 	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
 )
 
 func TestMaxConns(t *testing.T) {
@@ -162,9 +163,45 @@ func TestMaxIdleChat(t *testing.T) {
 		for range 90 {
 			p.do("NOOP", "250")
 		}
-		p.do("MAIL FROM:<>", "250")
-		p.do("RSET", "250")
+		p.send("MAIL FROM:<>\nRCPT TO:<a@example.org>\nBDAT 0 LAST\n")
+		p.expect("250", "250", "250")
 	}
+	// A transaction that is given up does not.
+	for range 50 {
+		p.send("MAIL FROM:<>\nRSET\n")
+		p.expect("250", "250")
+	}
+	for range 50 {
+		p.do("NOOP", "250")
+	}
+	p.do("NOOP", "421 4.7.0 too many commands without a message")
+	p.closed()
+}
+
+// Senders and recipients that the handler refuses are counted since the last
+// accepted message.
+func TestMaxRejected(t *testing.T) {
+	s := start(t, limits(server.Limits{MaxRejected: 3}), func(s *testServer) {
+		s.rcpt = func(_ context.Context, to smtp.ForwardPath, _ *smtp.RcptParams) (smtp.Reply, error) {
+			if to.Local == "no" {
+				return smtp.Reply{}, smtp.Reject(550, smtp.Enh(1, 1), "no such user")
+			}
+			return smtp.Reply{}, nil
+		}
+	})
+	p := s.hello()
+	p.do("MAIL FROM:<>", "250")
+	for range 3 {
+		p.do("RCPT TO:<no@example.org>", "550")
+	}
+	p.send("RCPT TO:<yes@example.org>\nBDAT 0 LAST\nMAIL FROM:<>\n")
+	p.expect("250", "250", "250")
+	for range 3 {
+		p.do("RCPT TO:<no@example.org>", "550")
+	}
+	p.send("RCPT TO:<no@example.org>\n")
+	p.expect("550", "421 4.7.0 too many refused senders and recipients")
+	p.closed()
 }
 
 func TestMaxLine(t *testing.T) {

@@ -34,11 +34,12 @@ func (c *conn) mail(arg []byte) {
 	t.leave()
 	if !c.answer(r, err, replySenderOK) {
 		t.end(context.Canceled)
+		c.late = c.late || t.late.Load()
+		c.reject()
 		return
 	}
 	c.busy()
 	c.messages++
-	c.chat = 0
 	c.txn, c.state = t, mailed
 	if t.mail.UTF8 {
 		c.update(func(i *Info) { i.UTF8 = true })
@@ -57,4 +58,5 @@ func (c *conn) endTransaction(why ResetReason) {
 		defer c.update(func(i *Info) { i.UTF8 = false })
 	}
 	c.session.Reset(t, why)
+	c.late = c.late || t.late.Load()
 }

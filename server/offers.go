@@ -20,6 +20,8 @@ type offer struct {
 // offerKey is what an offer depends on.
 type offerKey struct {
 	startTLS   bool
+	expand     bool
+	authed     bool
 	mechanisms string
 	params     string // of the application's rows, those not offered left out
 }
@@ -31,13 +33,15 @@ const maxOffers = 32
 // offer returns what is offered now: what the library keeps by itself, then
 // the application's rows.
 func (c *conn) offer() *offer {
-	key := offerKey{startTLS: c.mayStartTLS()}
-	if c.mayAuth() && !c.authed {
+	_, expand := As[ExpandSession](c.session)
+	key := offerKey{startTLS: c.mayStartTLS(), expand: expand, authed: c.authed}
+	if c.mayAuth() {
 		key.mechanisms = strings.Join(c.srv.Auth.Mechanisms(&c.Conn), " ")
 	}
 	for i := range c.cfg.extensions {
 		if x := &c.cfg.extensions[i]; x.Offer != nil {
 			param, ok := x.Offer(&c.Conn)
+			ok = ok && !strings.ContainsAny(param, "\r\n")
 			key.params += strconv.FormatBool(ok) + param + "\n"
 		}
 	}
@@ -84,8 +88,14 @@ func (c *conn) newOffer(key offerKey, hidden func(string) bool) *offer {
 	if key.startTLS {
 		add(smtp.ExtStartTLS, "")
 	}
-	if key.mechanisms != "" {
+	switch {
+	case key.mechanisms != "" && key.authed:
+		o.offers[smtp.ExtAuth] = key.mechanisms // not shown again, but MAIL's AUTH= stays
+	case key.mechanisms != "":
 		add(smtp.ExtAuth, key.mechanisms)
+	}
+	if key.expand {
+		add(smtp.ExtExpn, "") // RFC 5321 §3.5.2
 	}
 	params := key.params
 	for i := range c.cfg.extensions {

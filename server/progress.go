@@ -37,7 +37,8 @@ func (b *Body) fill() error {
 	}
 	for {
 		had := len(c.in.Unread())
-		err := c.in.Fill(false, b.received >= wire.LargeBuffer)
+		// Over TLS, to wait without a buffer takes a read more for each record.
+		err := c.in.Fill(!c.encrypted, b.received >= wire.LargeBuffer)
 		b.window.octets += int64(len(c.in.Unread()) - had)
 		switch {
 		case err == nil:

@@ -22,8 +22,10 @@ func (c *conn) rcpt(arg []byte) {
 	t.enter()
 	r, err := c.session.Rcpt(t, to, params)
 	t.leave()
-	if c.answer(r, err, replyRecipientOK) {
-		t.recipients++
-		c.state = rcpted
+	if !c.answer(r, err, replyRecipientOK) {
+		c.reject()
+		return
 	}
+	t.recipients++
+	c.state = rcpted
 }

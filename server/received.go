@@ -68,7 +68,7 @@ func (r Received) String() string {
 		b.WriteString(r.IP.WithZone("").String())
 		b.WriteString("])")
 	}
-	if r.TLS != nil {
+	if r.TLS != nil && r.TLS.Version != 0 {
 		b.WriteString("\r\n\t(using ")
 		b.WriteString(strings.ReplaceAll(tls.VersionName(r.TLS.Version), " ", ""))
 		b.WriteString(" with cipher ")

@@ -9,13 +9,16 @@ import (
 
 // A scope is the context of a session or a mail transaction. Most handlers
 // never wait on one, so its channel, its tie to the parent and its timer are
-// made when somebody asks for Done: a message costs no allocation for them.
+// made when somebody asks for Done or Err: a message costs no allocation for
+// them. A handler call that outlasts limit ends the scope, and with it the
+// connection: an ended context cannot be given to the calls that follow.
 type scope struct {
 	parent context.Context
 	limit  time.Duration // how long one handler call may take; not positive: without bound
 
 	calling atomic.Bool // a handler has been called
 	asked   atomic.Bool // done exists: until then enter and leave need no lock
+	late    atomic.Bool // a call outlasted limit
 
 	mu    sync.Mutex
 	done  chan struct{}
@@ -29,6 +32,7 @@ func (s *scope) Deadline() (time.Time, bool) { return s.parent.Deadline() }
 func (s *scope) Value(key any) any { return s.parent.Value(key) }
 
 func (s *scope) Err() error {
+	s.Done() // a handler that polls has a time limit too
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -80,7 +84,10 @@ func (s *scope) startTimer() {
 	if s.done == nil || s.err != nil || s.limit <= 0 || !s.calling.Load() || s.timer != nil {
 		return
 	}
-	s.timer = time.AfterFunc(s.limit, func() { s.end(context.DeadlineExceeded) })
+	s.timer = time.AfterFunc(s.limit, func() {
+		s.late.Store(true)
+		s.end(context.DeadlineExceeded)
+	})
 }
 
 func (s *scope) stopTimer() {

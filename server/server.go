@@ -8,12 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/postrider/postrider/smtp"
 )
 
 // Role sets the policy defaults of a Server.
@@ -88,8 +85,8 @@ type Server struct {
 	Addr string
 
 	// TLSConfig makes the server offer STARTTLS, and is what
-	// ListenAndServeTLS and ServeTLS use. If MinVersion is zero it is TLS
-	// 1.2 (RFC 8997). Prefer ECDSA certificates: a handshake with RSA costs
+	// ListenAndServeTLS and ServeTLS use. No version
+	// below TLS 1.2 is spoken, whatever MinVersion says (RFC 8997). Prefer ECDSA certificates: a handshake with RSA costs
 	// several times the CPU of a message. If nil, there is no TLS.
 	TLSConfig *tls.Config
 
@@ -141,11 +138,12 @@ type Server struct {
 	cancel  context.CancelFunc
 	closing atomic.Bool
 
-	mu        sync.Mutex
-	listeners map[*net.Listener]struct{}
-	conns     map[*conn]struct{}
-	perIP     map[netip.Prefix]int
-	drained   chan struct{} // closed when the last connection has gone, after Shutdown began
+	mu          sync.Mutex
+	listeners   map[*net.Listener]struct{}
+	conns       map[*conn]struct{}
+	perIP       map[netip.Prefix]int
+	turningAway int
+	drained     chan struct{} // closed when the last connection has gone, after Shutdown began
 }
 
 // ListenAndServe listens on addr, or on Addr if addr is empty, and serves
@@ -236,7 +234,8 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops listening, sends 421 to connections that are idle, lets the
 // mail transactions under way come to their end, and returns when the last
 // connection has gone. When ctx ends first, what is left is cut off as Close
-// does it, and ctx's error is returned.
+// does it, and ctx's error is returned. Connections that are in a TLS
+// handshake have five seconds for it.
 func (s *Server) Shutdown(ctx context.Context) error {
 	drained, conns := s.stopListening()
 	for _, c := range conns {
@@ -253,7 +252,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close stops listening, ends every context and closes every connection. It
-// does not wait for handlers to return.
+// does not wait for handlers to return; Shutdown, called after it, does.
 func (s *Server) Close() error {
 	_, conns := s.stopListening()
 	s.cancel()
@@ -298,165 +297,4 @@ func (s *Server) track(l *net.Listener, add bool) bool {
 	}
 	s.listeners[l] = struct{}{}
 	return true
-}
-
-// accept starts a connection's goroutine, or turns the connection away.
-func (s *Server) accept(nc net.Conn) {
-	c := newConn(s, nc)
-	key, limited := ipKey(nc.RemoteAddr())
-	s.mu.Lock()
-	var refusal smtp.Reply
-	switch {
-	case s.closing.Load():
-		refusal = replyShutdown
-	case over(len(s.conns)+1, s.cfg.limits.MaxConns):
-		refusal = replyTooManyConns
-	case limited && over(s.perIP[key]+1, s.cfg.limits.MaxConnsPerIP):
-		refusal = replyTooManyFromYou
-	default:
-		if s.conns == nil {
-			s.conns = make(map[*conn]struct{})
-			s.perIP = make(map[netip.Prefix]int)
-		}
-		s.conns[c] = struct{}{}
-		if limited {
-			s.perIP[key]++
-		}
-	}
-	s.mu.Unlock()
-	if refusal.IsZero() {
-		go c.serve()
-		return
-	}
-	refusal.Enhanced = smtp.Enhanced{} // in place of the greeting (RFC 2034 §3)
-	c.observe(Event{Kind: LimitHit, Reply: refusal})
-	if _, isTLS := nc.(tlsConn); !isTLS {
-		// The reply fits into the socket's buffer: this does not block.
-		nc.SetWriteDeadline(time.Now().Add(time.Second))
-		nc.Write(refusal.AppendTo(nil))
-	}
-	nc.Close()
-}
-
-func (s *Server) forget(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if key, limited := ipKey(c.accepted); limited {
-		if s.perIP[key]--; s.perIP[key] == 0 {
-			delete(s.perIP, key)
-		}
-	}
-	if s.drained != nil && len(s.conns) == 0 {
-		select {
-		case <-s.drained:
-		default:
-			close(s.drained)
-		}
-	}
-}
-
-// ipKey is what connections are counted by: an IPv4 address, an IPv6 /64.
-func ipKey(a net.Addr) (netip.Prefix, bool) {
-	ip := addrIP(a)
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, err := ip.Prefix(bits)
-	return p, err == nil && ip.IsValid()
-}
-
-func isTemporary(err error) bool {
-	t, ok := err.(interface{ Temporary() bool })
-	return ok && t.Temporary()
-}
-
-// config is what a Server's fields come to once it serves.
-type config struct {
-	limits      Limits
-	hostname    string
-	logger      *slog.Logger
-	implicitTLS *tls.Config
-	startTLS    *tls.Config
-	bodyLines   Policy
-	chunkLines  Policy
-	rows        []*smtp.Extension // of the application, for the parsers
-	table       []command
-	verbs       map[smtp.Verb]*command // the rows of table and those of the application's verbs
-	handlers    map[smtp.Verb]VerbFunc // of the application's verbs
-	extensions  []Extension            // Server.Extensions, each with its Keyword
-	nothing     *offer                 // before EHLO, and after HELO
-	greeting    smtp.Reply
-
-	offerMu sync.Mutex
-	offers  map[offerKey]*offer
-}
-
-func (s *Server) init() error {
-	s.setup.Do(func() {
-		s.base, s.cancel = context.WithCancel(context.Background())
-		s.cfg, s.cfgErr = s.newConfig()
-	})
-	return s.cfgErr
-}
-
-func (s *Server) newConfig() (*config, error) {
-	switch {
-	case s.Handler == nil:
-		return nil, errors.New("smtp server: Handler is nil")
-	case s.Role > LMTP:
-		return nil, fmt.Errorf("smtp server: unknown role %d", s.Role)
-	case s.Role == Submission && s.Auth == nil:
-		return nil, errors.New("smtp server: Submission needs Auth (RFC 6409 §4.3)")
-	case s.RequireTLS && s.TLSConfig == nil:
-		return nil, errors.New("smtp server: RequireTLS without TLSConfig")
-	}
-	cfg := &config{
-		limits:     s.Limits.withDefaults(),
-		hostname:   s.Hostname,
-		logger:     s.Logger,
-		bodyLines:  or8(s.BodyPolicy, Reject),
-		chunkLines: or8(s.ChunkPolicy, Pass),
-	}
-	if cfg.hostname == "" {
-		cfg.hostname, _ = os.Hostname()
-	}
-	if err := smtp.ParseHello(cfg.hostname); err != nil {
-		if s.Hostname != "" {
-			return nil, fmt.Errorf("smtp server: Hostname: %w", err)
-		}
-		cfg.hostname = "localhost"
-	}
-	if cfg.logger == nil {
-		cfg.logger = slog.Default()
-	}
-	if s.TLSConfig != nil {
-		cfg.implicitTLS = s.TLSConfig.Clone()
-		cfg.implicitTLS.MinVersion = max(cfg.implicitTLS.MinVersion, tls.VersionTLS12)
-		cfg.startTLS = cfg.implicitTLS.Clone()
-		if s.Role == MX {
-			// Microsoft's senders give up when they get a ticket here
-			// (golang/go#70232).
-			cfg.startTLS.SessionTicketsDisabled = true
-		}
-	}
-	word := " ESMTP"
-	if s.Role == LMTP {
-		word = " LMTP"
-	}
-	cfg.greeting = smtp.Reply{Code: 220, Text: cfg.hostname + word}
-	if err := cfg.addExtensions(s.Extensions); err != nil {
-		return nil, err
-	}
-	cfg.offers = make(map[offerKey]*offer)
-	cfg.nothing = &offer{line: cfg.maxLine(nil, smtp.NOOP)}
-	return cfg, nil
-}
-
-func or8(p, otherwise Policy) Policy {
-	if p == DefaultPolicy {
-		return otherwise
-	}
-	return p
 }

@@ -370,7 +370,14 @@ func TestHandlerTimeout(t *testing.T) {
 			})
 			p := s.hello()
 			p.send(transaction + "BDAT 0 LAST\n")
-			p.expect("250", "250", "250")
+			for _, hook := range []string{"mail", "rcpt", "data"} {
+				p.expect("250")
+				if hook == tt.hook {
+					break
+				}
+			}
+			p.expect("421 4.3.0 local processing took too long")
+			p.closed()
 			if took != tt.want || err != context.DeadlineExceeded {
 				t.Errorf("limit %v: %s ended after %v with %v", tt.limit, tt.hook, took, err)
 			}

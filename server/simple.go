@@ -32,10 +32,12 @@ func (c *conn) vrfy(arg []byte) {
 		c.reply(replyCannotVerify)
 		return
 	}
+	query := c.utf8Query(arg)
 	c.ctx.enter()
-	r, err := s.Verify(c.ctx, string(arg))
+	r, err := s.Verify(c.ctx, query)
 	c.ctx.leave()
 	c.answer(r, err, replyCannotVerify)
+	c.utf8Reply = false
 }
 
 // expn runs EXPN (RFC 5321 §3.5).
@@ -52,10 +54,23 @@ func (c *conn) expn(arg []byte) {
 		c.refuse(reply(501, 5, 4, "EXPN needs a list"))
 		return
 	}
+	query := c.utf8Query(arg)
 	c.ctx.enter()
-	r, err := s.Expand(c.ctx, string(arg))
+	r, err := s.Expand(c.ctx, query)
 	c.ctx.leave()
 	c.answer(r, err, replyOK)
+	c.utf8Reply = false
+}
+
+// utf8Query takes the parameter off the argument of VRFY or EXPN that allows a
+// reply in UTF-8 (RFC 6531 §3.7.4.2).
+func (c *conn) utf8Query(arg []byte) string {
+	query := string(arg)
+	if i := strings.LastIndexByte(query, ' '); c.offered.utf8 && i > 0 && strings.EqualFold(query[i+1:], "SMTPUTF8") {
+		c.utf8Reply = true
+		query = strings.TrimRight(query[:i], " \t")
+	}
+	return query
 }
 
 // help runs HELP (RFC 5321 §4.1.1.8) from the command table.

@@ -44,14 +44,13 @@ func (c *conn) startTLS([]byte) {
 // handshake runs the TLS handshake under its deadline, and makes t what is
 // read and written.
 func (c *conn) handshake(t tlsConn) error {
-	c.mu.Lock()
-	deadline := time.Now().Add(c.cfg.limits.HandshakeTimeout)
-	c.readUntil, c.writeUntil = deadline, deadline
-	err := c.raw.SetDeadline(deadline)
-	c.mu.Unlock()
-	if h, ok := t.(interface{ HandshakeContext(context.Context) error }); ok && err == nil {
-		err = h.HandshakeContext(c.ctx)
+	err := c.setHandshakeDeadline()
+	if err == nil {
+		err = shakeHands(c.ctx, t)
 	}
+	c.mu.Lock()
+	c.shaking = false
+	c.mu.Unlock()
 	if err != nil {
 		c.aborted = true
 		c.observe(Event{Kind: TLSFailed, Err: err})
@@ -63,4 +62,39 @@ func (c *conn) handshake(t tlsConn) error {
 	c.update(func(i *Info) { i.TLS = &state })
 	c.observe(Event{Kind: TLSStarted})
 	return nil
+}
+
+func (c *conn) setHandshakeDeadline() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	timeout := c.cfg.limits.HandshakeTimeout
+	if c.nudged {
+		timeout = min(timeout, handshakeGrace)
+	}
+	deadline := time.Now().Add(timeout)
+	c.idle, c.shaking = false, true
+	c.readUntil, c.writeUntil = deadline, deadline
+	return c.raw.SetDeadline(deadline)
+}
+
+// shakeHands runs the handshake of t, or of what it wraps.
+func shakeHands(ctx context.Context, t tlsConn) (err error) {
+	var inner any = t
+	for range 8 {
+		switch h := inner.(type) {
+		case interface{ HandshakeContext(context.Context) error }:
+			err = h.HandshakeContext(ctx)
+		case interface{ Handshake() error }:
+			err = h.Handshake()
+		case interface{ NetConn() net.Conn }:
+			inner = h.NetConn()
+			continue
+		}
+		break
+	}
+	if err == nil && !t.ConnectionState().HandshakeComplete {
+		// To go on would be to take for encrypted what may never be.
+		return errors.New("the connection has a ConnectionState but no way to complete its handshake")
+	}
+	return err
 }

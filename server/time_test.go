@@ -215,8 +215,8 @@ func TestChunksAreJudgedOneByOne(t *testing.T) {
 		p.expect("250")
 		for range 10 {
 			time.Sleep(4 * time.Minute)
-			p.send("BDAT 20000\n")
-			p.drip(strings.Repeat("x", 20000), time.Second/150)
+			p.send("BDAT 30000\n")
+			p.drip(strings.Repeat("x", 30000), time.Second/150)
 			p.expect("250")
 		}
 		p.send("BDAT 0 LAST\n")

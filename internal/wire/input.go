@@ -132,7 +132,7 @@ func (in *Input) Fill(idle, large bool) error {
 	if in.r == in.w {
 		in.r, in.w, in.scanned = 0, 0, 0
 		if idle {
-			return in.wait()
+			return in.wait(large)
 		}
 	}
 	in.makeRoom(large)
@@ -152,12 +152,13 @@ func noProgress(err error) error {
 }
 
 // wait is Fill for an empty buffer.
-func (in *Input) wait() error {
+func (in *Input) wait(large bool) error {
 	if in.parker.usable() {
+		in.parker.large = large
 		return in.park()
 	}
 	if !in.encrypt {
-		in.makeRoom(false)
+		in.makeRoom(large)
 		n, err := in.conn.Read(in.buf)
 		in.w = n
 		if n > 0 {

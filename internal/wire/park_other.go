@@ -8,7 +8,7 @@ import (
 )
 
 // A parker waits for octets without holding a buffer; here nothing does that.
-type parker struct{}
+type parker struct{ large bool }
 
 func (*parker) reset(net.Conn) {}
 

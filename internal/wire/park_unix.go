@@ -14,6 +14,8 @@ type parker struct {
 	raw  syscall.RawConn
 	read func(fd uintptr) bool // made once: a closure for each wait would be an allocation
 	err  error
+
+	large bool // a large buffer is wanted
 }
 
 func (p *parker) reset(conn net.Conn) {
@@ -47,7 +49,7 @@ func (in *Input) park() error {
 // tryRead reads without blocking. It reports false when there was nothing.
 // The first try is never skipped: readiness that came before it would be lost.
 func (in *Input) tryRead(fd uintptr) bool {
-	in.makeRoom(false)
+	in.makeRoom(in.parker.large)
 	for {
 		n, err := syscall.Read(int(fd), in.buf)
 		switch {
