@@ -57,7 +57,7 @@ func ParseRcpt(arg string, offers Offers, p *RcptParams, own ...*Extension) (For
 	if err != nil {
 		return ForwardPath{}, err
 	}
-	if !m.IsASCII() && !offers.Has(ExtSMTPUTF8) {
+	if !isASCII(arg[:i]) && !offers.Has(ExtSMTPUTF8) {
 		return ForwardPath{}, nonASCIIPath(CodeBadMailbox, arg, "address is not ASCII and SMTPUTF8 is not offered")
 	}
 	var seen paramNames
