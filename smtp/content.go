@@ -93,10 +93,10 @@ func (c Content) Reusable() bool { return c.once == nil }
 
 // Examine reads c once and returns it with Kind and Size filled in. Of a
 // Content that can be read only once it reads at most 64 KB: if that is all, the
-// result is held in memory and reusable; if there is more, or reading fails, the
-// result gives the same octets, and the error when it is its turn, with
-// KindExamined unset and Size -1. c itself must then not be used again. A
-// Content that has been examined is returned as it is.
+// result is held in memory and reusable; if there is more, the result gives the
+// same octets, with Size -1 and without KindExamined, but with what those 64 KB
+// are enough to know. c itself must then not be used again. A Content that has
+// been examined is returned as it is.
 func (c Content) Examine() (Content, error) {
 	if c.Kind.Has(KindExamined) {
 		return c, nil
@@ -123,21 +123,22 @@ func (c Content) Examine() (Content, error) {
 
 func examineOnce(r io.ReadCloser) (Content, error) {
 	head, err := io.ReadAll(io.LimitReader(r, readAhead+1))
-	if err == nil && len(head) <= readAhead {
-		if err := r.Close(); err != nil {
-			return Content{}, fmt.Errorf("smtp: content: %w", err)
+	if len(head) <= readAhead { // all of it, or an error
+		if e := r.Close(); err == nil {
+			err = e
 		}
-		var e Examiner
-		e.Write(head)
-		c := BytesContent(head)
-		c.Kind = e.Kind()
-		return c, nil
 	}
-	rest := io.Reader(r)
 	if err != nil {
-		rest = errReader{err} // it may not come a second time
+		return Content{}, fmt.Errorf("smtp: content: %w", err)
 	}
-	return onceContent(&onceReader{Reader: io.MultiReader(bytes.NewReader(head), rest), closer: r}), nil
+	var e Examiner
+	e.Write(head)
+	c := BytesContent(head)
+	if c.Kind = e.Kind(); len(head) > readAhead {
+		c = onceContent(&onceReader{Reader: io.MultiReader(bytes.NewReader(head), r), closer: r})
+		c.Kind = e.kind // what is known already stays so, whatever comes
+	}
+	return c, nil
 }
 
 func onceContent(o *onceReader) Content {
@@ -176,13 +177,13 @@ type bytesReader struct{ bytes.Reader }
 
 func (*bytesReader) Close() error { return nil }
 
+// FromBytesContent marks the reader for package client: what it gives is, unlike
+// what another reader gives that has WriteTo, what it was when it was examined.
+func (*bytesReader) FromBytesContent() {}
+
 type sectionReader struct{ *io.SectionReader }
 
 func (sectionReader) Close() error { return nil }
 
 // onlyReader hides WriteTo, so that CopyBuffer uses its buffer.
 type onlyReader struct{ io.Reader }
-
-type errReader struct{ err error }
-
-func (r errReader) Read([]byte) (int, error) { return 0, r.err }

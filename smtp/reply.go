@@ -109,8 +109,12 @@ func (r Reply) EnhancedString() string {
 func (r Reply) Lines() iter.Seq[string] { return strings.SplitSeq(r.Text, "\n") }
 
 // String returns the reply on one line for a human: "550 5.1.1 no such user",
-// lines joined with " / ", control characters replaced by "?".
+// lines joined with " / ", control characters replaced by "?". Without a Code it
+// is no reply: "".
 func (r Reply) String() string {
+	if r.Code == 0 {
+		return ""
+	}
 	b := make([]byte, 0, len(r.Text)+16)
 	b = r.appendCode(b, ' ')
 	sep := ""

@@ -233,3 +233,9 @@ func TestSyntaxErrorReply(t *testing.T) {
 		t.Error(got, err)
 	}
 }
+
+func TestReplyStringOfNoReply(t *testing.T) {
+	if s := (Reply{}).String(); s != "" {
+		t.Errorf("%q", s)
+	}
+}
