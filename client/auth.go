@@ -172,7 +172,7 @@ func (c *Conn) loopback() bool {
 		return true
 	case *net.TCPAddr:
 		host := c.cfg.Host
-		return a.IP.IsLoopback() && (host == "" || host == "localhost" || net.ParseIP(host).IsLoopback())
+		return a.IP.IsLoopback() && (host == "localhost" || net.ParseIP(host).IsLoopback())
 	}
 	return false
 }

@@ -10,7 +10,8 @@ import (
 // Bdat sends one chunk of a message; last says that it is the last (RFC 3030).
 // It returns one reply, or after the last chunk with LMTP one for each accepted
 // recipient, and an error as Data does. After a refused chunk the transaction is
-// of no more use: say Reset.
+// of no more use: say Reset. The octets are not looked at: that they are what the
+// BODY of MAIL said is the caller's business.
 func (c *Conn) Bdat(ctx context.Context, chunk []byte, last bool) ([]smtp.Reply, error) {
 	if err := c.enter(ctx, "BDAT"); err != nil {
 		return nil, err
@@ -23,15 +24,25 @@ func (c *Conn) Bdat(ctx context.Context, chunk []byte, last bool) ([]smtp.Reply,
 		return nil, err
 	}
 	line := smtp.AppendBdat(c.buf[:0], int64(len(chunk)), last)
+	c.buf = line[:0]
+	c.segs = append(c.segs[:0], line)
+	for left := chunk; ; {
+		piece := left[:min(len(left), block)]
+		left = left[len(piece):]
+		c.segs = append(c.segs, piece)
+		if err := c.writeSegments(); err != nil {
+			return nil, err
+		}
+		if len(left) == 0 {
+			break
+		}
+	}
 	c.traceWrote(line)
 	c.traceData(int64(len(chunk)))
-	c.buf = line[:0]
-	c.segs = append(c.segs[:0], line, chunk)
-	if err := c.writeSegments(); err != nil {
-		return nil, err
-	}
 	if last {
-		return c.final(smtp.BDAT)
+		replies, err := c.final(smtp.BDAT)
+		c.begun = err != nil // until RSET
+		return replies, err
 	}
 	reply, err := c.expect("BDAT", smtp.BDAT, c.cfg.Timeouts.DataBlock)
 	return []smtp.Reply{reply}, err
@@ -55,7 +66,8 @@ type chunkWriter struct {
 	last   [2]byte
 	ahead  int // chunks without a reply
 	n      int64
-	closed bool // the last chunk is written
+	tail   int64 // octets of the last chunk, if it is in c.buf
+	closed bool  // the last chunk is written
 }
 
 func newChunkWriter(c *Conn, size int64, lines bool) *chunkWriter {
@@ -171,13 +183,19 @@ func (w *chunkWriter) finish() error {
 		w.c.buf = w.c.buf[:0]
 		return nil
 	}
-	w.c.traceWrote(w.header(0, true))
+	w.tail = int64(len(w.c.buf) - bdatRoom)
+	w.header(0, true)
 	return nil
 }
 
-func (w *chunkWriter) trace() { w.c.traceData(w.n) }
+func (w *chunkWriter) trace() {
+	if !w.closed {
+		w.c.traceWrote(smtp.AppendBdat(nil, w.tail, true))
+	}
+	w.c.traceData(w.n)
+}
 
 // sent reports whether the last chunk is written.
 func (w *chunkWriter) sent() bool { return w.closed }
 
-var errSize = errors.New("the message is not as long as its Size says")
+var errSize = localError{errors.New("the message is not as long as its Size says")}

@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/postrider/postrider/smtp"
@@ -11,10 +10,11 @@ import (
 
 var bodyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// copyBody hands what r gives to w, the memory itself if r is memory.
+// copyBody hands what r gives to w, the memory itself if r is memory. An error of
+// r is a localError.
 func copyBody(w io.Writer, r io.Reader) error {
-	if isMemory(r) {
-		_, err := r.(io.WriterTo).WriteTo(w)
+	if m, ok := r.(memory); ok {
+		_, err := m.WriteTo(w)
 		return err
 	}
 	buf := bodyBuffers.Get().(*[64 << 10]byte)
@@ -30,17 +30,29 @@ func copyBody(w io.Writer, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return localError{err}
 		}
 	}
 }
 
-// isMemory reports whether r holds its octets, so that they cannot have changed
-// since they were examined: whoever can hand them out in one piece does.
-func isMemory(r io.Reader) bool {
-	_, writes := r.(io.WriterTo)
-	_, file := r.(*os.File)
-	return writes && !file
+// memory is the reader of smtp.BytesContent. Of all others, what they gave when
+// they were examined says nothing about what they give now.
+type memory interface {
+	io.WriterTo
+	FromBytesContent()
+}
+
+// A sizedWriter refuses a message that is not as long as its Size says.
+type sizedWriter struct {
+	w    io.Writer
+	left int64
+}
+
+func (w *sizedWriter) Write(p []byte) (int, error) {
+	if w.left -= int64(len(p)); w.left < 0 {
+		return 0, errSize
+	}
+	return w.w.Write(p)
 }
 
 // counter examines and counts.
@@ -97,15 +109,19 @@ func (w *checkedWriter) finish() error {
 	return nil
 }
 
-// forbidden returns what a message may not have under BODY= (RFC 6152, RFC 3030).
-func forbidden(body smtp.BodyType) smtp.Kind {
+// forbidden returns what a message may not have under BODY= (RFC 6152, RFC 3030)
+// and with or without SMTPUTF8 (RFC 6531 §3.2).
+func forbidden(body smtp.BodyType, utf8 bool) (kind smtp.Kind) {
+	if !utf8 {
+		kind = smtp.KindUTF8Header
+	}
 	switch body {
 	case smtp.BodyBinaryMIME:
-		return 0
+		return kind
 	case smtp.Body8BitMIME:
-		return smtp.KindBareLineEnd | smtp.KindNUL
+		return kind | smtp.KindBareLineEnd | smtp.KindNUL
 	}
-	return smtp.KindBareLineEnd | smtp.KindNUL | smtp.Kind8Bit
+	return kind | smtp.KindBareLineEnd | smtp.KindNUL | smtp.Kind8Bit
 }
 
 // needOf says which extension would have allowed what is in kind.
@@ -115,8 +131,10 @@ func needOf(kind smtp.Kind) *ContentError {
 		return &ContentError{smtp.ExtBinaryMIME, "the message has NUL octets and the server does not offer CHUNKING and BINARYMIME"}
 	case kind&smtp.KindBareLineEnd != 0:
 		return &ContentError{smtp.ExtBinaryMIME, "the message has line ends that are not CRLF and the server does not offer CHUNKING and BINARYMIME"}
+	case kind&smtp.Kind8Bit != 0:
+		return &ContentError{smtp.Ext8BitMIME, "the message has 8-bit octets and the server does not offer 8BITMIME"}
 	}
-	return &ContentError{smtp.Ext8BitMIME, "the message has 8-bit octets and the server does not offer 8BITMIME"}
+	return &ContentError{smtp.ExtSMTPUTF8, "the header section is not ASCII and SMTPUTF8 was not said"}
 }
 
 // A lineEnder writes CRLF for every line end, be it CRLF, LF or CR.

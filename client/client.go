@@ -28,8 +28,9 @@ type Client struct {
 	// Client's own, and no version below TLS 1.2 is spoken.
 	TLSConfig *tls.Config
 	// Auth authenticates every connection. Credentials are sent over TLS to a
-	// verified server, or to this machine, and nowhere else. If nil, nobody
-	// authenticates.
+	// verified server, or to this machine, and nowhere else. What TLSConfig does
+	// not verify, with InsecureSkipVerify, and TLS that Dial has set up, count as
+	// verified: that is then the caller's business. If nil, nobody authenticates.
 	Auth Auth
 	// LocalName is said in EHLO. If empty, DefaultHello.
 	LocalName string
@@ -100,12 +101,18 @@ type Client struct {
 // Send sends one message and says what became of it for each recipient. The
 // Result is never nil. The error is nil if the message was delivered to one
 // recipient at least, and else a *SendError; with AllOrNothing it is nil only if
-// no recipient was refused before the data.
+// no recipient was refused before the data. Whom the message did not reach
+// although the error is nil, the Result tells:
+//
+//	for r := range res.Failed() {
+//		log.Println(r.To, r.Err)
+//	}
 //
 // A content that was not examined is looked at first, and what the server cannot
-// take is refused before anything is sent. When ctx ends, Send returns at once
-// and the connection is closed. If the server's last word is missing,
-// errors.Is(err, ErrUnknown).
+// take is refused before anything is sent. A content that can be read only once is
+// closed in any case. When ctx ends, Send returns at once and the connection is
+// closed; a Read of the content, which it cannot end, it waits for. If the
+// server's last word is missing, errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
 	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
 	t := &w.t
@@ -132,6 +139,7 @@ func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Conte
 var errAgain = errors.New("again")
 
 // attempt sends the message over one connection, and returns it to say who it was.
+// Although a hook or a reader of the caller's panics, others can go on.
 func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 	t := &w.t
 	conn, h, err := c.connection(w)
@@ -140,13 +148,15 @@ func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 		return nil, err
 	case h.err != nil:
 		return h.conn, h.err
-	case h.lost && last:
-		c.queue.freeSlot()
-		return nil, &ConnError{Op: "MAIL", Err: errLost}
-	case h.lost:
-		w.slot = true
-		return nil, errAgain
 	}
+	defer c.queue.release(conn)
+	defer conn.leave()
+	done := false
+	defer func() {
+		if !done {
+			conn.fail("MAIL", errAborted)
+		}
+	}()
 	used := conn.messages > 0
 	if err = conn.enter(t.ctx, "MAIL"); err == nil {
 		if !h.chained {
@@ -158,15 +168,14 @@ func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 		if err != nil && conn.dead != nil && used && !last && t.mayGoAgain(err) {
 			err = errAgain
 		}
-		conn.leave()
 	} else if h.chained {
 		conn.fail("MAIL", err) // the replies to the envelope are under way
 	}
-	c.queue.release(conn)
+	done = true
 	return conn, err
 }
 
-var errLost = errors.New("the connection was lost before the message was sent")
+var errAborted = errors.New("given up in the middle of a message")
 
 // connection returns a connection that is ready for MAIL, or a handover that says
 // why there is none.
@@ -182,24 +191,51 @@ func (c *Client) connection(w *waiter) (*Conn, handover, error) {
 				return nil, h, err
 			}
 		}
+		if h.lost { // another's doing: nothing of the message was written
+			if err := w.t.again(); err != nil {
+				c.queue.freeSlot()
+				return nil, h, err
+			}
+			h = handover{}
+		}
 		switch {
-		case h.err != nil || h.lost || h.chained:
+		case h.err != nil || h.chained:
 			return h.conn, h, nil
 		case h.conn == nil:
-			conn, err := c.connect(w.t.ctx)
-			if err != nil {
-				c.queue.freeSlot()
-			}
+			conn, err := c.fill(w.t.ctx)
 			return conn, h, err
-		case h.conn.quiet():
-			if t := c.Trace; t != nil && t.Reused != nil {
-				t.Reused(h.conn.info)
-			}
+		case c.reuse(h.conn):
 			return h.conn, h, nil
 		}
-		h.conn.Close()
-		c.queue.freeSlot()
 	}
+}
+
+// fill makes a connection in a slot. If it cannot, the slot is free again.
+func (c *Client) fill(ctx context.Context) (conn *Conn, err error) {
+	defer func() {
+		if conn == nil {
+			c.queue.freeSlot()
+		}
+	}()
+	return c.connect(ctx)
+}
+
+// reuse reports whether conn, which was idle, is still good. If not, it is closed
+// and its slot free.
+func (c *Client) reuse(conn *Conn) (good bool) {
+	defer func() {
+		if !good {
+			defer c.queue.freeSlot()
+			conn.Close()
+		}
+	}()
+	if !conn.quiet() {
+		return false
+	}
+	if t := c.Trace; t != nil && t.Reused != nil {
+		t.Reused(conn.info)
+	}
+	return true
 }
 
 // Connect makes a connection outside of those that Send uses: dialled, greeted,

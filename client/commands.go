@@ -13,7 +13,8 @@ import (
 func (c *Conn) Reset(ctx context.Context) error {
 	_, err := c.command(ctx, smtp.RSET, append(c.buf[:0], "RSET\r\n"...), c.cfg.Timeouts.Command)
 	if err == nil {
-		c.rcpts, c.reset = 0, false
+		c.forget()
+		c.reset = false
 	}
 	return err
 }

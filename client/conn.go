@@ -17,7 +17,9 @@ import (
 type ConnConfig struct {
 	// Host is the server's name: what a certificate must be for, and what
 	// decides, together with the address, whether the server is this machine.
-	// If empty, Dial takes it from the address and NewConn knows no name.
+	// If empty, Dial takes it from the address. NewConn knows no name then, and
+	// a TCP connection does not count as one to this machine, since its other
+	// end may be a tunnel's; a unix socket does.
 	Host string
 	// LMTP says LHLO and expects one reply for each recipient after the data
 	// (RFC 2033). If false, SMTP.
@@ -40,8 +42,10 @@ type ConnConfig struct {
 }
 
 // A Conn is one connection to a server: one verb, one method. A negative reply
-// comes back as an error that holds *smtp.Error, and the session goes on; any
-// other error is a *ConnError, and the connection is then closed and useless.
+// comes back as an error that holds *smtp.Error, and the session goes on. So it
+// does after an error for which nothing was sent: an argument that is refused here,
+// an extension that is not offered, *AuthError. Where the connection was given up
+// the error is a *ConnError, and Err returns it from then on.
 //
 // A Conn is not safe for concurrent use. A context ends a wait at once, and the
 // connection with it, since a reply is then still under way.
@@ -64,8 +68,10 @@ type Conn struct {
 	verified  bool // the TLS peer is who it should be, or the caller does not care
 	greeted   bool // EHLO, HELO or LHLO has succeeded
 	reset     bool // a transaction was left open: RSET goes before the next
-	rcpts     int  // recipients accepted in the transaction that the verbs have open
+	begun     bool // the verbs have a transaction open; what follows belongs to it
+	rcpts     int  // recipients accepted
 	bodyType  smtp.BodyType
+	utf8      bool    // MAIL said SMTPUTF8
 	messages  int     // transactions begun by Send
 	behind    *waiter // whose envelope has been written behind the data
 	opened    time.Time
@@ -224,8 +230,9 @@ func (c *Conn) outOfStep(op, reason string) error {
 // time ran out or that it broke the protocol.
 func closedByPeer(err error) bool {
 	var op *net.OpError
+	var local localError
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &local), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
 		return true

@@ -4,13 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/postrider/postrider/smtp"
 )
 
 // connect dials and does everything that comes before the first MAIL.
-func (c *Client) connect(ctx context.Context) (*Conn, error) {
+func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
+	if c.LocalName != "" {
+		if err := smtp.ParseHello(c.LocalName); err != nil {
+			return nil, localError{fmt.Errorf("LocalName: %w", err)}
+		}
+	}
 	network := c.Network
 	if network == "" {
 		network = "tcp"
@@ -19,17 +25,22 @@ func (c *Client) connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if conn == nil { // a hook may have panicked
+			nc.Close()
+		}
+	}()
 	_, port, _ := net.SplitHostPort(c.Addr)
-	conn := newConn(nc, c.connConfig(network))
-	err = conn.setUp(ctx, c, c.TLSMode.resolve(network, port))
+	fresh := newConn(nc, c.connConfig(network))
+	err = fresh.setUp(ctx, c, c.TLSMode.resolve(network, port))
 	if err == nil && c.Auth != nil {
-		err = conn.Auth(ctx, c.Auth)
+		err = fresh.Auth(ctx, c.Auth)
 	}
 	if err != nil {
-		conn.abandon(err)
+		fresh.abandon(err)
 		return nil, err
 	}
-	return conn, nil
+	return fresh, nil
 }
 
 func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 
@@ -13,12 +14,16 @@ import (
 // end of data: one, or with LMTP one for each accepted recipient in order
 // (§4.1.1.4, RFC 2033 §4.2). The error is nil if one of them is positive, else it
 // holds the first as *smtp.Error. A line end that is not CRLF, or an octet that
-// the BODY of MAIL does not allow, ends the connection before it is sent.
+// BODY and SMTPUTF8 of MAIL do not allow, ends the connection before it is sent.
+// After BODY=BINARYMIME nothing is sent, and the error says so: it takes Bdat.
 func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	if err := c.enter(ctx, "DATA"); err != nil {
 		return nil, err
 	}
 	defer c.leave()
+	if c.bodyType == smtp.BodyBinaryMIME {
+		return nil, localError{errBinaryData} // RFC 3030 §3
+	}
 	if err := c.inStep("DATA"); err != nil {
 		return nil, err
 	}
@@ -28,8 +33,11 @@ func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	if err := c.expectData(); err != nil {
 		return nil, err
 	}
+	if c.cfg.LMTP && c.rcpts == 0 {
+		return nil, c.fail(opEnd, errNoReply)
+	}
 	w := dataWriter{c: c}
-	check := checkedWriter{w: &w, forbidden: forbidden(c.bodyType)}
+	check := checkedWriter{w: &w, forbidden: forbidden(c.bodyType, c.utf8)}
 	err := copyBody(&check, r)
 	if err == nil {
 		err = check.finish()
@@ -44,6 +52,8 @@ func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	w.trace()
 	return c.final("")
 }
+
+var errBinaryData = errors.New("client: a message of BODY=BINARYMIME cannot be sent by DATA")
 
 // What a ConnError says was going on around the data.
 const (
@@ -69,12 +79,12 @@ func (c *Conn) expectData() error {
 func (c *Conn) final(verb smtp.Verb) ([]smtp.Reply, error) {
 	n := 1
 	if c.cfg.LMTP {
-		n = c.rcpts // RFC 2033 §4.2
+		n = max(1, c.rcpts) // RFC 2033 §4.2
 	}
 	var refused error
 	delivered := false
 	replies := make([]smtp.Reply, 0, n)
-	c.rcpts = 0
+	c.forget()
 	for range n {
 		reply, err := c.expect(opEnd, verb, c.cfg.Timeouts.DataEnd)
 		switch e := err.(type) {

@@ -86,18 +86,28 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 // copyTo copies the content to w, normalized and checked as the plan says.
 func (t *transaction) copyTo(w io.Writer) error {
 	t.consumed = true
-	if t.examined() && isMemory(t.body) && !t.plan.normalize {
-		return copyBody(w, t.body)
+	var check *checkedWriter
+	if _, unchanged := t.body.(memory); !unchanged || !t.examined() || t.plan.normalize {
+		check = &checkedWriter{w: w, forbidden: t.plan.forbidden}
+		w = check
 	}
-	check := &checkedWriter{w: w, forbidden: t.plan.forbidden}
-	w = check
 	if t.plan.normalize {
 		w = &lineEnder{w: w}
 	}
-	if err := copyBody(w, t.body); err != nil {
-		return err
+	sized := &sizedWriter{w: w, left: t.content.Size}
+	if t.content.Size >= 0 {
+		w = sized
 	}
-	return check.finish()
+	err := copyBody(w, t.body)
+	switch {
+	case err != nil:
+		return err
+	case sized.left > 0:
+		return errSize
+	case check != nil:
+		return check.finish()
+	}
+	return nil
 }
 
 // bodyFailed sorts out why the data could not be sent. A refused chunk leaves a
@@ -123,21 +133,14 @@ func (c *Conn) bodyFailed(t *transaction, err error) error {
 }
 
 // noData ends data that nobody is to get: the server waits for it although it
-// refused MAIL or every RCPT (RFC 2920 §3.1).
-func (c *Conn) noData() error {
+// refused MAIL or every RCPT (RFC 2920 §3.1). What goes wrong ends the connection
+// and decides nothing: all is decided.
+func (c *Conn) noData() {
 	if c.cfg.LMTP {
-		return c.fail(opEnd, errNoReply)
+		c.fail(opEnd, errNoReply)
+	} else if c.write(opEnd, append(c.buf[:0], endOfData...), c.cfg.Timeouts.DataEnd) == nil {
+		c.expect(opEnd, "", c.cfg.Timeouts.DataEnd)
 	}
-	if _, err := c.send(opEnd, append(c.buf[:0], endOfData...), c.cfg.Timeouts.DataEnd); err != nil {
-		return err
-	}
-	c.traceWrote(endOfData)
-	_, err := c.expect(opEnd, "", c.cfg.Timeouts.DataEnd)
-	var refused *smtp.Error
-	if errors.As(err, &refused) {
-		return nil
-	}
-	return err
 }
 
 // LMTP gives one reply for each accepted recipient, of which there is none.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -50,7 +51,8 @@ func (e *SendError) Error() string {
 func (e *SendError) Unwrap() error { return e.Err }
 
 // Temporary reports whether the same message may be delivered later to at least
-// one recipient.
+// one recipient. It is false if the outcome is unknown, which is neither: ask
+// errors.Is(err, ErrUnknown) first.
 func (e *SendError) Temporary() bool { return temporary(e.Err) }
 
 // A ConnError says that a connection failed, or was given up, in the middle of
@@ -83,8 +85,9 @@ func (e *ConnError) Timeout() bool {
 }
 
 // Temporary reports whether the same may succeed later: what a network or a
-// server's configuration is to blame for may.
-func (e *ConnError) Temporary() bool { return temporary(e.Err) }
+// server's configuration is to blame for may, what is wrong with the message or
+// with the arguments does not. It is false if Unknown is set.
+func (e *ConnError) Temporary() bool { return temporary(e) }
 
 // A ProtocolError says how a server broke the protocol. The connection is
 // closed: no later octet from it can be trusted to answer what was asked.
@@ -133,17 +136,28 @@ func (e *AuthError) Error() string {
 // Unwrap returns e.Err.
 func (e *AuthError) Unwrap() error { return e.Err }
 
-// Temporary reports whether the server said that the failure will pass.
+// Temporary reports whether the server said that the failure will pass, or
+// whether it was the network in which a token was looked for.
 func (e *AuthError) Temporary() bool {
 	var reply *smtp.Error
-	return errors.As(e.Err, &reply) && reply.Temporary()
+	if errors.As(e.Err, &reply) {
+		return reply.Temporary()
+	}
+	var network net.Error
+	return errors.As(e.Err, &network) || errors.Is(e.Err, context.Canceled)
 }
 
 // temporary asks the server's reply if there is one. What has to do with the
 // network or with the server's configuration mends; what is wrong here does not.
 func temporary(err error) bool {
+	var auth *AuthError
 	var reply *smtp.Error
-	if errors.As(err, &reply) {
+	switch {
+	case errors.Is(err, ErrUnknown):
+		return false
+	case errors.As(err, &auth):
+		return auth.Temporary()
+	case errors.As(err, &reply):
 		return reply.Temporary()
 	}
 	var content *ContentError

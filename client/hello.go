@@ -48,7 +48,8 @@ func (c *Conn) sayHello(verb smtp.Verb, name string) error {
 	if err != nil {
 		return err
 	}
-	c.greeted, c.reset, c.rcpts, c.offers = true, false, 0, nil // §4.1.4: clears all buffers
+	c.greeted, c.reset, c.offers = true, false, nil
+	c.forget() // §4.1.4: clears all buffers
 	if verb == smtp.HELO {
 		return nil
 	}

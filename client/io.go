@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/internal/wire"
@@ -160,9 +161,14 @@ func (s *replySource) Read(p []byte) (int, error) {
 	return c.nc.Read(p)
 }
 
-// parse parses what the reply reader has checked.
+// parse parses what the reply reader has checked. Like that, it takes an LF alone
+// for a line end.
 func parse(raw []byte) smtp.Reply {
 	reply, err := smtp.ParseReply(string(raw))
+	if err != nil {
+		lines := strings.ReplaceAll(string(raw), "\r\n", "\n")
+		reply, err = smtp.ParseReply(strings.ReplaceAll(lines, "\n", "\r\n"))
+	}
 	if err != nil { // the two disagree: keep the code, which is what counts
 		reply = smtp.Reply{Code: int(raw[0]-'0')*100 + int(raw[1]-'0')*10 + int(raw[2]-'0'), Raw: string(raw)}
 	}

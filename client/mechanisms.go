@@ -55,6 +55,9 @@ func OAuthBearerAuth(username string, token func(context.Context) (string, error
 		if err != nil {
 			return nil, err
 		}
+		if strings.ContainsAny(username, "\x00\x01") { // RFC 7628 §3.1
+			return nil, errNUL
+		}
 		return &oauthClient{
 			Client: sasl.NewOAuthBearerClient(&sasl.OAuthBearerOptions{
 				Username: saslName.Replace(username), Token: t, Host: info.Host, Port: info.Port,
@@ -72,7 +75,7 @@ func XOAuth2Auth(username string, token func(context.Context) (string, error)) A
 		if err != nil {
 			return nil, err
 		}
-		if strings.ContainsRune(username, 1) {
+		if strings.ContainsAny(username, "\x00\x01") {
 			return nil, errNUL
 		}
 		return &oauthClient{Client: xoauth2Client("user=" + username + "\x01auth=Bearer " + t + "\x01\x01"), ack: []byte{}}, nil

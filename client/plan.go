@@ -43,12 +43,13 @@ func (c *Conn) decideHow(t *transaction) error {
 		return needOf(smtp.Kind8Bit) // RFC 6152 §3
 	case kind.Has(smtp.Kind8Bit), !t.examined() && c.offers.Has(smtp.Ext8BitMIME):
 		p.params.Body = smtp.Body8BitMIME
+	case t.examined() && (p.params.Body == smtp.BodyBinaryMIME && !binary || p.params.Body == smtp.Body8BitMIME && !c.offers.Has(smtp.Ext8BitMIME)):
+		p.params.Body = "" // the envelope's, which the content does not need
 	}
 	p.needsEnd = t.needsEnd && p.params.Body != smtp.BodyBinaryMIME
 	if p.needsEnd && p.size >= 0 {
 		p.size += 2
 	}
-	p.forbidden = forbidden(p.params.Body)
 	p.bdat = p.params.Body == smtp.BodyBinaryMIME || c.cfg.Chunking && chunking
 	if p.bdat && !chunking {
 		return &smtp.NotOfferedError{Keyword: smtp.ExtChunking}
@@ -56,6 +57,7 @@ func (c *Conn) decideHow(t *transaction) error {
 	if err := p.internationalize(c.offers, &t.env, kind); err != nil {
 		return err
 	}
+	p.forbidden = forbidden(p.params.Body, p.params.UTF8)
 	if err := p.declareSize(c.offers); err != nil {
 		return err
 	}

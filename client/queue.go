@@ -23,7 +23,7 @@ type queue struct {
 	open    int     // connections that exist or are being made
 	waiting list.List
 	closed  bool
-	running int           // calls of Send, and closings of idle connections
+	running int           // calls of Send, and closings of connections
 	drained chan struct{} // closed when running comes to zero after closed is set
 	reaper  *time.Timer
 	ids     uint64
@@ -50,7 +50,7 @@ type waitState uint8
 
 const (
 	inLine    waitState = iota
-	claimed             // its envelope is being written by another
+	claimed             // its envelope is in another's buffer, or written
 	handed              // something is in ready
 	abandoned           // its context has ended
 )
@@ -131,8 +131,8 @@ func (q *queue) await(ctx context.Context, w *waiter) (handover, error) {
 		case h.conn == nil:
 			q.freeSlot()
 		case h.chained:
+			defer q.freeSlot()
 			h.conn.Close()
-			q.freeSlot()
 		default:
 			q.giveBack(h.conn)
 		}
@@ -172,15 +172,12 @@ func (q *queue) claim(c *Conn) {
 	if q == nil || !c.offers.Has(smtp.ExtPipelining) || q.spent(c) {
 		return
 	}
-	for {
-		q.mu.Lock()
-		w := q.first(claimed)
-		q.mu.Unlock()
-		if w == nil {
-			return
-		}
+	q.mu.Lock() // to the end: who gives up takes his envelope with him
+	defer q.mu.Unlock()
+	for w := q.first(claimed); w != nil; w = q.first(claimed) {
 		if err := c.begin(&w.t); err != nil {
-			q.hand(w, handover{conn: c, err: err})
+			w.state = handed
+			w.ready <- handover{conn: c, err: err}
 			continue
 		}
 		w.t.plan.together = false
@@ -211,12 +208,13 @@ func (q *queue) release(c *Conn) {
 
 // giveBack lets the first who waits have c, or keeps it.
 func (q *queue) giveBack(c *Conn) {
-	if c.dead == nil && q.spent(c) {
-		quitAll(c)
-	}
 	if c.dead != nil {
+		defer q.freeSlot()
 		c.Close()
-		q.freeSlot()
+		return
+	}
+	if q.spent(c) {
+		q.retire(c)
 		return
 	}
 	c.idleSince = time.Now()
@@ -232,8 +230,20 @@ func (q *queue) giveBack(c *Conn) {
 		return
 	}
 	q.mu.Unlock()
-	quitAll(c)
-	q.freeSlot()
+	q.retire(c)
+}
+
+// retire says QUIT on c while its slot is taken. Its caller, whose message is
+// sent, does not wait for that; close does.
+func (q *queue) retire(c *Conn) {
+	q.mu.Lock()
+	q.running++
+	q.mu.Unlock()
+	go func() {
+		defer q.part()
+		defer q.freeSlot()
+		quitAll(c)
+	}()
 }
 
 // keep puts c among the idle connections. The caller holds mu.

@@ -7,8 +7,8 @@ import (
 )
 
 // Rcpt says RCPT (§4.1.1.3). P may be nil. A parameter of an extension that the
-// server did not offer, and a path that is not one, are refused here, before
-// anything is sent.
+// server did not offer, a path that is not one, and one that is not ASCII if MAIL
+// did not say SMTPUTF8, are refused here, before anything is sent.
 func (c *Conn) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
 	if p == nil {
 		p = &smtp.RcptParams{}
@@ -30,6 +30,9 @@ func (c *Conn) mayRcpt(to smtp.ForwardPath, p *smtp.RcptParams) error {
 	}
 	if err := p.Validate(); err != nil {
 		return localError{err}
+	}
+	if !c.utf8 && !to.IsASCII() {
+		return errAddress // RFC 6531 §3.4
 	}
 	if err := c.offers.CheckRcpt(p, c.cfg.Extensions...); err != nil {
 		return localError{err}

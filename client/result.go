@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"iter"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -30,8 +31,8 @@ func (r *RecipientResult) Delivered() bool { return r.Err == nil }
 // Unknown reports whether the server may have taken the message; see ErrUnknown.
 func (r *RecipientResult) Unknown() bool { return errors.Is(r.Err, ErrUnknown) }
 
-// Temporary reports whether sending again may succeed for this recipient. It
-// says nothing about an unknown outcome.
+// Temporary reports whether sending again may succeed for this recipient. It is
+// false if the outcome is unknown: ask Unknown first.
 func (r *RecipientResult) Temporary() bool { return r.Err != nil && temporary(r.Err) }
 
 // Delivered counts the recipients for which the server has taken the message.
@@ -43,6 +44,18 @@ func (r *Result) Delivered() int {
 		}
 	}
 	return n
+}
+
+// Failed yields the recipients for which the server has not taken the message, as
+// far as is known.
+func (r *Result) Failed() iter.Seq[*RecipientResult] {
+	return func(yield func(*RecipientResult) bool) {
+		for i := range r.Recipients {
+			if rr := &r.Recipients[i]; rr.Err != nil && !yield(rr) {
+				return
+			}
+		}
+	}
 }
 
 // Unknown reports whether the outcome is unknown for a recipient.

@@ -62,10 +62,7 @@ func (c *Conn) traceGot(raw []byte) {
 	if c.cfg.Trace == nil || c.cfg.Trace.Got == nil {
 		return
 	}
-	reply, err := smtp.ParseReply(string(raw))
-	if err != nil {
-		return
-	}
+	reply := parse(raw)
 	if reply.Code == smtp.CodeAuthContinue {
 		reply.Text, reply.Raw = redacted, ""
 	}

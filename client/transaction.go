@@ -40,6 +40,7 @@ type progress struct {
 // error is nil if it was delivered to one at least, and else a *SendError. A
 // content that was not examined is looked at first, and what the server cannot
 // take is refused before anything is sent. Hello must have succeeded.
+// A transaction that Mail has begun is ended by RSET.
 func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
 	t := &transaction{ctx: ctx, env: env, content: content}
 	defer t.close()
@@ -62,18 +63,21 @@ func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content
 func (t *transaction) prepare() error {
 	t.result = newResult(&t.env)
 	if err := t.env.Validate(); err != nil {
+		if !t.content.Reusable() {
+			t.body, _ = t.content.Open() // for close: nobody else will
+		}
 		return localError{err}
 	}
 	if err := t.examine(); err != nil {
-		return &ConnError{Op: opRead, Err: err}
+		return &ConnError{Op: opRead, Err: localError{err}}
 	}
 	return nil
 }
 
 const opRead = "reading the message"
 
-// examine opens the content and learns what it needs. A plain reader with more
-// than 64 KB stays unknown.
+// examine opens the content and learns what it needs. Of a plain reader with more
+// than 64 KB only the beginning is known.
 func (t *transaction) examine() (err error) {
 	if t.content.Open == nil {
 		return localError{errNoContent}
@@ -83,10 +87,10 @@ func (t *transaction) examine() (err error) {
 			return err
 		}
 	}
+	t.kind = t.content.Kind
 	if t.body, err = t.content.Open(); err != nil || !t.content.Reusable() {
 		return err
 	}
-	t.kind = t.content.Kind
 	if t.kind.Has(smtp.KindExamined) && !t.kind.Has(smtp.KindBareLineEnd) {
 		return nil
 	}
@@ -134,7 +138,7 @@ func (t *transaction) again() error {
 		return nil
 	}
 	if err := t.reopen(); err != nil {
-		return &ConnError{Op: opRead, Err: err}
+		return &ConnError{Op: opRead, Err: localError{err}}
 	}
 	return nil
 }
@@ -152,6 +156,15 @@ func (t *transaction) mayGoAgain(err error) bool {
 		return down && t.mail != nil
 	}
 	return down || closedByPeer(err) || refused != nil && refused.Verb == smtp.RSET
+}
+
+// refused reports whether MAIL or every RCPT was refused: a connection that is
+// lost then changes nothing. With 421 it is MAIL's or RCPT's own loss.
+func (t *transaction) refused() bool {
+	if t.mail != nil {
+		return t.mail.Reply.Code != smtp.CodeUnavailable
+	}
+	return t.answered == t.stepData() && t.accepted == 0
 }
 
 // end gives every recipient that has no outcome yet the one that err means, says
@@ -181,10 +194,10 @@ func (c *Conn) begin(t *transaction) error {
 	if err := c.decideHow(t); err != nil {
 		return err
 	}
-	if !c.reset {
+	if !c.reset && !c.begun {
 		t.step, t.answered = stepMail, stepMail
 	}
-	c.reset = false
+	c.reset, c.begun = false, false
 	return nil
 }
 
@@ -192,7 +205,7 @@ func (c *Conn) begin(t *transaction) error {
 // q, which may be nil, his envelope goes behind the data.
 func (c *Conn) run(t *transaction, q *queue) error {
 	c.messages++
-	if err := c.envelope(t); err != nil {
+	if err := c.envelope(t); err != nil && !t.refused() {
 		return err
 	}
 	refused := t.mail
@@ -207,9 +220,7 @@ func (c *Conn) run(t *transaction, q *queue) error {
 		// Servers are deployed that now run the message as commands.
 		c.fail("BDAT", errDiscarded)
 	case t.ready && (t.mail != nil || t.accepted == 0):
-		if err := c.noData(); err != nil {
-			return err
-		}
+		c.noData()
 	case t.mail != nil || t.accepted == 0 || t.data != nil:
 		c.reset = t.mail == nil || t.accepted > 0
 	case c.cfg.AllOrNothing && t.accepted < len(t.plan.rcpts):
