@@ -40,13 +40,14 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-
 	// The server. The function gets each message as a stream, and only when it
 	// returns nil does the client hear that the message was accepted.
 	received := make(chan []byte, 1)
 	deliver := server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
 		data, err := io.ReadAll(m)
-		received <- data
+		if err == nil {
+			received <- data
+		}
 		return smtp.Reply{}, err
 	})
 	srv := &server.Server{
@@ -93,10 +94,10 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	result, err := c.Send(ctx, env, smtp.BytesContent(message()))
-	if err != nil { // nobody got it
+	c.Close() // says QUIT on the connection that was kept
+	if err != nil {
 		return err
 	}
-	c.Close() // says QUIT on the connection that was kept
 	fmt.Fprintln(out, "\nOutcome:")
 	for _, r := range result.Recipients {
 		fmt.Fprintf(out, "%v delivered: %t, the server said %v\n", r.To, r.Delivered(), r.Reply)
@@ -122,10 +123,9 @@ func message() []byte {
 	fmt.Fprintf(&b, "Date: %s\r\nFrom: Ann <ann@example.org>\r\nTo: Bob <bob@example.org>\r\n", time.Now().Format(time.RFC1123Z))
 	fmt.Fprintf(&b, "Subject: %s\r\nMessage-ID: <%s@example.org>\r\n", mime.QEncoding.Encode("utf-8", "Grüße, Bob"), rand.Text())
 	fmt.Fprintf(&b, "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n", parts.Boundary())
-	type header = textproto.MIMEHeader
-	text, _ := parts.CreatePart(header{"Content-Type": {"text/plain; charset=utf-8"}, "Content-Transfer-Encoding": {"8bit"}})
+	text, _ := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/plain; charset=utf-8"}, "Content-Transfer-Encoding": {"8bit"}})
 	fmt.Fprint(text, "Schöne Grüße, the numbers are attached.\r\n")
-	file, _ := parts.CreatePart(header{"Content-Type": {"text/csv"}, "Content-Transfer-Encoding": {"base64"},
+	file, _ := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/csv"}, "Content-Transfer-Encoding": {"base64"},
 		"Content-Disposition": {`attachment; filename="numbers.csv"`}})
 	for chunk := range slices.Chunk([]byte("month,messages\nJanuary,1402\nFebruary,1377\nMarch,1590\n"), 57) {
 		fmt.Fprintf(file, "%s\r\n", base64.StdEncoding.EncodeToString(chunk)) // 76 characters, RFC 2045 §6.8

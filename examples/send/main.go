@@ -94,10 +94,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	defer c.Close() // says QUIT
 
 	start := time.Now()
-	code := send(ctx, c, o, env, content, stderr)
+	n, code := send(ctx, c, o, env, content, stderr)
 	if o.count > 1 {
 		took := time.Since(start)
-		fmt.Fprintf(stdout, "%d messages in %v, %.0f per second\n", o.count, took.Round(time.Millisecond), float64(o.count)/took.Seconds())
+		fmt.Fprintf(stdout, "%d messages in %v, %.0f per second\n", n, took.Round(time.Millisecond), float64(n)/took.Seconds())
 	}
 	return code
 }
@@ -113,22 +113,23 @@ type options struct {
 	count, conns, size     int
 }
 
-// send sends all messages and returns the exit code.
-func send(ctx context.Context, c *client.Client, o options, env smtp.Envelope, content smtp.Content, stderr io.Writer) int {
+// send sends all messages, or those for which there is time until ctx ends. It
+// returns how many it has tried to send, and the exit code.
+func send(ctx context.Context, c *client.Client, o options, env smtp.Envelope, content smtp.Content, stderr io.Writer) (n, code int) {
 	var (
 		begun atomic.Int64
-		mu    sync.Mutex // for what follows, and for stderr
-		code  int
+		mu    sync.Mutex // for n, code and stderr
 		wg    sync.WaitGroup
 	)
 	// Two for each connection: while one message is under way the next one
 	// waits, and its envelope goes out in the same write as the data before it.
 	for range min(o.count, 2*o.conns) {
 		wg.Go(func() {
-			for begun.Add(1) <= int64(o.count) {
+			for ctx.Err() == nil && begun.Add(1) <= int64(o.count) {
 				// The error repeats what the result says about each recipient.
 				res, _ := c.Send(ctx, env, content)
 				mu.Lock()
+				n++
 				for i := range res.Recipients {
 					r := &res.Recipients[i]
 					code = worse(code, r)
@@ -143,7 +144,10 @@ func send(ctx context.Context, c *client.Client, o options, env smtp.Envelope, c
 		})
 	}
 	wg.Wait()
-	return code
+	if n < o.count {
+		code = exitTemporary
+	}
+	return n, code
 }
 
 // worse returns the exit code after one more outcome. If one recipient can still

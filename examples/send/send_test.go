@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -251,6 +252,37 @@ func TestLoadFailures(t *testing.T) {
 	if n := strings.Count(stderr, "554 5.7.1 enough"); code != 69 || n != 3 || len(s.Messages()) != 5 {
 		t.Errorf("exit code %d, %d messages\n%s", code, len(s.Messages()), stderr)
 	}
+}
+
+// What is left when the program is told to end is not sent, and not said to be.
+func TestInterrupted(t *testing.T) {
+	s := smtptest.NewServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout output
+	stderr := &interrupting{after: 3, cancel: cancel}
+	code := run(ctx, base(s, "-insecure", "-trace", "-count", "1000"), strings.NewReader(message), &stdout, stderr)
+	if code != 75 {
+		t.Errorf("exit code %d", code)
+	}
+	if n := strings.Count(stderr.String(), "context canceled"); n > 2 || len(s.Messages()) > 4 || strings.HasPrefix(stdout.String(), "1000") {
+		t.Errorf("%d failures, %d messages, %s", n, len(s.Messages()), stdout.String())
+	}
+}
+
+// interrupting ends the program when so many messages were written.
+type interrupting struct {
+	output
+	after  int
+	cancel func()
+}
+
+func (i *interrupting) Write(p []byte) (int, error) {
+	n, err := i.output.Write(p)
+	if strings.Count(i.String(), "C: .\n") >= i.after {
+		i.cancel()
+	}
+	return n, err
 }
 
 func TestMadeUp(t *testing.T) {

@@ -4,6 +4,7 @@ package signup
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -20,19 +21,22 @@ type Mailer struct {
 }
 
 // Confirm sends a new user the link that confirms the address. A failure that may
-// pass, such as greylisting, is retried once.
+// pass, such as greylisting, is retried once, and so is an unknown outcome: the
+// connection was lost when the server may have taken the message. Here two mails
+// are better than none, and that their Message-ID is the same shows that they are
+// one. Where two do harm, return when errors.Is(err, client.ErrUnknown).
 func (m *Mailer) Confirm(ctx context.Context, to, link string) error {
 	env, err := smtp.NewEnvelope(m.From, to) // refuses what is no address, line ends first of all
 	if err != nil {
 		return err
 	}
 	message := smtp.BytesContent(fmt.Appendf(nil,
-		"Date: %s\r\nFrom: %v\r\nTo: %v\r\nSubject: Please confirm your address\r\n\r\nFollow this link:\r\n%s\r\n",
-		time.Now().Format(time.RFC1123Z), env.From, env.Recipients[0].To, link))
+		"Date: %s\r\nMessage-ID: <%s@%s>\r\nFrom: %v\r\nTo: %v\r\nSubject: Please confirm your address\r\n\r\nFollow this link:\r\n%s\r\n",
+		time.Now().Format(time.RFC1123Z), rand.Text(), env.From.Domain, env.From, env.Recipients[0].To, link))
 
 	_, err = m.Client.Send(ctx, env, message)
 	var failed *client.SendError
-	if !errors.As(err, &failed) || !failed.Temporary() {
+	if !errors.As(err, &failed) || !failed.Temporary() && !errors.Is(err, client.ErrUnknown) {
 		return err
 	}
 	select {

@@ -65,6 +65,22 @@ func TestConfirmSurvivesALostConnection(t *testing.T) {
 	})
 }
 
+// The server has taken the message and its reply is lost. The second mail says
+// that it is the first.
+func TestConfirmAfterAnUnknownOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, mailer := start(t)
+		srv.Fault(smtptest.AfterData().Drop().Times(1))
+		if err := mailer.Confirm(t.Context(), "ann@example.org", link); err != nil {
+			t.Fatal(err)
+		}
+		got := srv.Messages()
+		if len(got) != 2 || got[0].Header("Message-ID") == "" || got[0].Header("Message-ID") != got[1].Header("Message-ID") {
+			t.Errorf("messages %+v", got)
+		}
+	})
+}
+
 // What is refused for good is not tried again.
 func TestConfirmGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
