@@ -22,7 +22,6 @@ type played struct {
 	left   []byte
 	pieces int // octets that one Read gives at most
 	got    bytes.Buffer
-	closed chan struct{}
 }
 
 func (c *played) Read(p []byte) (int, error) {
