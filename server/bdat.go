@@ -47,10 +47,7 @@ func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
 	if b.failed != nil {
 		r, err = smtp.Reply{}, &smtp.Error{Reply: b.failed.Reply, Scope: smtp.ScopeMessage}
 	}
-	final, _, silent := c.verdict(r, err, replyMessageOK)
-	if silent {
-		return
-	}
+	final, _, _ := c.verdict(r, err, replyMessageOK)
 	c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Reply: final, Err: err})
 	c.reply(final)
 	c.txn.refusal = final

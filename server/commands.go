@@ -69,8 +69,6 @@ func commands() []command {
 // misplaced is the reply to a command that the state does not allow.
 func (c *conn) misplaced(row *command) smtp.Reply {
 	switch {
-	case c.state == refused:
-		return onlyQuit
 	case c.state == connected && c.srv.Role == LMTP:
 		return needLHLO
 	case c.state == connected:

@@ -56,11 +56,7 @@ func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
 		c.limitHit(failed.Reply)
 		r, err = smtp.Reply{}, &smtp.Error{Reply: failed.Reply, Scope: smtp.ScopeMessage}
 	}
-	final, accepted, silent := c.verdict(r, err, replyMessageOK)
-	if silent {
-		c.endTransaction(ResetDone)
-		return
-	}
+	final, accepted, _ := c.verdict(r, err, replyMessageOK)
 	if b.perRecipient {
 		accepted = c.answerEach(b, final, accepted)
 	} else {

@@ -146,6 +146,14 @@ func TestRefusedBodyIsConsumed(t *testing.T) {
 		{"too large", "552 5.3.4", limits(server.Limits{MaxMessageSize: 10}), "text" + commands},
 		{"header too large", "552 5.3.4 header", limits(server.Limits{MaxHeaderSize: 10}), "X: " + strings.Repeat("x", 20) + commands},
 		{"line too long", "554 5.6.0", limits(server.Limits{MaxTextLine: 10}), "X: " + strings.Repeat("x", 20) + commands},
+		{"too large though accepted unseen", "552 5.3.4", func(s *testServer) {
+			s.Limits = server.Limits{MaxMessageSize: 10}
+			s.data = func(context.Context, *server.Body) (smtp.Reply, error) { return smtp.Reply{}, nil }
+		}, "text" + commands},
+		{"stray octets though accepted unseen", "550 5.6.11", func(s *testServer) {
+			s.BodyPolicy, s.ChunkPolicy = server.Reject, server.Reject
+			s.data = func(context.Context, *server.Body) (smtp.Reply, error) { return smtp.Reply{}, nil }
+		}, "te\nxt" + commands},
 		{"large, too large", "552 5.3.4", limits(server.Limits{MaxMessageSize: 10, MaxDiscard: -1}), strings.Repeat(commands, 5000)},
 		{"large, by the handler", "554 5.7.1 no", refuse(100), strings.Repeat(commands, 5000)},
 	} {

@@ -19,9 +19,6 @@ func (c *conn) mail(arg []byte) {
 		return
 	}
 	switch {
-	case c.offered.utf8 && !t.mail.UTF8 && !from.IsASCII():
-		c.refuse(senderNeedsUTF8) // RFC 6531 §3.5
-		return
 	case over(t.mail.Size, c.cfg.limits.MaxMessageSize):
 		c.limit(tooBig) // RFC 1870 §6.1
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -81,6 +82,48 @@ func TestOptionalMethods(t *testing.T) {
 	p.do("EHLO bad.example", "250")
 	p.do("VRFY smith", "252 2.5.0")
 	p.do("EXPN staff", "502 5.5.1")
+}
+
+// VRFY and EXPN may ask for a reply in UTF-8 (RFC 6531 §3.7.4.2).
+func TestQueriesInUTF8(t *testing.T) {
+	for _, offered := range []bool{true, false} {
+		s := start(t, func(s *testServer) {
+			if offered {
+				s.Extensions = []server.Extension{server.SMTPUTF8}
+			}
+			s.wrap = func(inner server.Session) server.Session {
+				echo := func(query string) (smtp.Reply, error) {
+					return smtp.Reply{Code: 250, Text: "<" + query + "> ü"}, nil
+				}
+				return &answers{session: inner.(*session), hello: welcome, verify: echo, expand: echo}
+			}
+		})
+		p := s.hello()
+		for _, verb := range []string{"VRFY", "EXPN"} {
+			p.do(verb+" x smtputf8", map[bool]string{true: "250 2.0.0 <x> ü", false: "250 2.0.0 <x smtputf8> ?"}[offered])
+			p.do(verb+" x", "250 2.0.0 <x> ?") // it held for one command
+			p.do(verb+" SMTPUTF8", "250 2.0.0 <SMTPUTF8> ?")
+		}
+	}
+}
+
+// Deliver's sessions do not hold on to the recipients of a large message.
+func TestDeliverToMany(t *testing.T) {
+	var got []int
+	s := start(t, func(s *testServer) {
+		s.Handler = server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
+			got = append(got, len(m.Envelope.Recipients))
+			return smtp.Reply{}, nil
+		})
+	})
+	p := s.hello()
+	for _, n := range []int{500, 1, 2} {
+		p.send("MAIL FROM:<>\n" + strings.Repeat("RCPT TO:<b@example.com>\n", n) + "BDAT 0 LAST\n")
+		for range n + 2 {
+			p.expect("250")
+		}
+	}
+	want(t, "recipients", fmt.Sprint(got), "[500 1 2]")
 }
 
 func TestAs(t *testing.T) {

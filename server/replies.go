@@ -74,7 +74,6 @@ var (
 	unknownAuthMech = reply(504, 5, 4, "authentication mechanism not offered")
 
 	// Addresses.
-	senderNeedsUTF8    = reply(550, 6, 7, "address needs SMTPUTF8") // RFC 6531 §3.5
 	recipientNeedsUTF8 = reply(553, 6, 7, "address needs SMTPUTF8")
 
 	// The server's own trouble.
