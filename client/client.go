@@ -181,11 +181,8 @@ var errAborted = errors.New("given up in the middle of a message")
 // why there is none.
 func (c *Client) connection(w *waiter) (*Conn, handover, error) {
 	for {
-		var h handover
-		wait := false
-		if w.slot {
-			w.slot = false
-		} else if h, wait = c.queue.take(w); wait {
+		h, wait := c.queue.take(w)
+		if wait {
 			var err error
 			if h, err = c.queue.await(w.t.ctx, w); err != nil {
 				return nil, h, err

@@ -43,7 +43,6 @@ type waiter struct {
 	ready   chan handover // has room for one
 	element *list.Element
 	state   waitState
-	slot    bool // it was left the slot of a connection that is gone
 }
 
 type waitState uint8
