@@ -180,6 +180,25 @@ func ExampleResult() {
 	// <carol@example.com>
 }
 
+// The error of Send is nil when one recipient has the message. This tells of the
+// others.
+func ExampleResult_Failed() {
+	s := start()
+	defer s.Close()
+	s.Fault(smtptest.On("RCPT").For("carol@example.com").Reply(550, "5.1.1", "no such user"))
+
+	c := &client.Client{Addr: s.Addr, TLSConfig: s.ClientTLSConfig()}
+	defer c.Close()
+	res, err := c.Send(context.Background(), env, content)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for r := range res.Failed() {
+		fmt.Println(r.To, r.Err)
+	}
+	// Output: <carol@example.com> smtp: RCPT: 550 5.1.1 no such user
+}
+
 func ExampleRecipientResult() {
 	s := start()
 	defer s.Close()
