@@ -94,15 +94,15 @@ func (t *transaction) copyTo(w io.Writer) error {
 	if t.plan.normalize {
 		w = &lineEnder{w: w}
 	}
-	sized := &sizedWriter{w: w, left: t.content.Size}
+	t.sized = sizedWriter{w: w, left: t.content.Size}
 	if t.content.Size >= 0 {
-		w = sized
+		w = &t.sized
 	}
 	err := copyBody(w, t.body)
 	switch {
 	case err != nil:
 		return err
-	case sized.left > 0:
+	case t.sized.left > 0:
 		return errSize
 	case check != nil:
 		return check.finish()

@@ -16,6 +16,7 @@ type transaction struct {
 	content  smtp.Content
 	body     io.ReadCloser // opened before anything is sent
 	look     counter
+	sized    sizedWriter
 	kind     smtp.Kind // of the content; KindBareLineEnd only if a line end within is not CRLF
 	needsEnd bool      // the last line of the content lacks its CRLF
 	result   *Result
