@@ -2,18 +2,12 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"encoding/base32"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,45 +68,6 @@ type conn struct {
 	nudged    bool      // Shutdown wants idle connections to go
 	shaking   bool      // in a TLS handshake
 	idle      bool      // waiting for a command outside of a mail transaction
-}
-
-// transaction is one mail transaction, in one allocation for the usual one.
-type transaction struct {
-	scope
-	mail       smtp.MailParams
-	noParams   smtp.RcptParams // of a RCPT without parameters
-	text       strings.Builder // of the arguments, see argument
-	recipients int
-	body       Body
-	refusal    smtp.Reply // of a chunk
-}
-
-// argument makes a string of a command's argument. They share a few larger
-// allocations, since a message may have a thousand recipients. What has been
-// written to a strings.Builder never changes, so the strings may be kept.
-func (t *transaction) argument(arg []byte) string {
-	start := t.text.Len()
-	if t.text.Cap()-start < len(arg) {
-		size := 96 // the paths of a usual message with one recipient
-		if start > 0 {
-			size = 1024
-		}
-		t.text = strings.Builder{}
-		t.text.Grow(max(size, len(arg)))
-		start = 0
-	}
-	t.text.Write(arg)
-	return t.text.String()[start:]
-}
-
-// rcptParams returns what a RCPT's parameters are parsed into. Handlers may
-// keep it, so each RCPT that has any gets its own; the others share one that
-// stays zero.
-func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
-	if bytes.IndexByte(arg, ' ') >= 0 || bytes.IndexByte(arg, '\t') >= 0 {
-		return new(smtp.RcptParams)
-	}
-	return &t.noParams
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -319,108 +274,6 @@ func (c *conn) check(row *command, arg []byte) (refusal smtp.Reply) {
 func (c *conn) end(reason error) {
 	if !c.ended {
 		c.ended, c.reason = true, reason
-	}
-}
-
-// finish takes the connection down.
-func (c *conn) finish() {
-	defer c.srv.forget(c)
-	c.guard(c.disconnect)
-	if c.txn != nil {
-		c.guard(func() { c.endTransaction(ResetClosed) })
-	}
-	if c.session != nil {
-		c.guard(func() { c.session.Close(c.reason) })
-	}
-	c.ctx.end(context.Canceled)
-	if c.opened {
-		c.guard(func() { c.observe(Event{Kind: ConnClosed, Err: c.reason}) })
-	}
-}
-
-// guard keeps a panic in one step from taking the next ones with it.
-func (c *conn) guard(step func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.logPanic(v)
-		}
-	}()
-	step()
-}
-
-// disconnect sends what is still to be sent and closes the connection.
-func (c *conn) disconnect() {
-	defer c.raw.Close()
-	defer c.in.Close()
-	if c.aborted || c.flush() != nil {
-		return
-	}
-	if c.encrypted {
-		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
-		c.nc.Close() // sends close_notify
-		return
-	}
-	// To close with octets unread would make the kernel reset the connection,
-	// and the client might never see why it was sent away.
-	if t, ok := c.raw.(interface{ CloseWrite() error }); ok && c.unwelcome && t.CloseWrite() == nil {
-		c.raw.SetReadDeadline(time.Now().Add(time.Second))
-		c.in.Close()
-		for range 16 {
-			if c.in.Fill(true, false) != nil {
-				return
-			}
-			c.in.Close()
-		}
-	}
-}
-
-func (c *conn) panicked(v any) {
-	c.logPanic(v)
-	c.end(fmt.Errorf("smtp server: panic: %v", v))
-	c.reply(handlerPanic)
-}
-
-func (c *conn) logPanic(v any) {
-	c.cfg.logger.Error("smtp server: panic in a handler", "conn", &c.Conn, "panic", v, "stack", string(debug.Stack()))
-}
-
-// cut closes the connection from outside.
-func (c *conn) cut() {
-	if t, ok := c.raw.(interface{ NetConn() net.Conn }); ok {
-		t.NetConn().Close() // no close_notify: it could block
-		return
-	}
-	c.raw.Close()
-}
-
-// nudge wakes an idle connection so that it takes its leave.
-func (c *conn) nudge() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nudged = true
-	switch soon := time.Now().Add(handshakeGrace); {
-	case c.idle:
-		c.setReadDeadline(time.Unix(1, 0))
-	case c.shaking && soon.Before(c.readUntil):
-		c.setReadDeadline(soon)
-	}
-}
-
-// readFailed ends the connection because nothing more can be read from it.
-func (c *conn) readFailed(err error) {
-	c.mu.Lock()
-	nudged := c.nudged
-	c.mu.Unlock()
-	c.verb = "" // what is said now answers no command
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && nudged:
-		c.end(ErrServerClosed)
-		c.reply(replyShutdown)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.end(err)
-		c.reply(replyTimeout)
-	default:
-		c.end(err)
 	}
 }
 

@@ -42,18 +42,3 @@ func (c *conn) mail(arg []byte) {
 		c.update(func(i *Info) { i.UTF8 = true })
 	}
 }
-
-// endTransaction leads to ready.
-func (c *conn) endTransaction(why ResetReason) {
-	t := c.txn
-	c.txn = nil
-	if c.state&(connected|refused) == 0 {
-		c.state = ready
-	}
-	defer t.end(context.Canceled)
-	if t.mail.UTF8 {
-		defer c.update(func(i *Info) { i.UTF8 = false })
-	}
-	c.session.Reset(t, why)
-	c.late = c.late || t.late.Load()
-}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+)
+
+// finish takes the connection down.
+func (c *conn) finish() {
+	defer c.srv.forget(c)
+	c.guard(c.disconnect)
+	if c.txn != nil {
+		c.guard(func() { c.endTransaction(ResetClosed) })
+	}
+	if c.session != nil {
+		c.guard(func() { c.session.Close(c.reason) })
+	}
+	c.ctx.end(context.Canceled)
+	if c.opened {
+		c.guard(func() { c.observe(Event{Kind: ConnClosed, Err: c.reason}) })
+	}
+}
+
+// guard keeps a panic in one step from taking the next ones with it.
+func (c *conn) guard(step func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.logPanic(v)
+		}
+	}()
+	step()
+}
+
+// disconnect sends what is still to be sent and closes the connection.
+func (c *conn) disconnect() {
+	defer c.raw.Close()
+	defer c.in.Close()
+	if c.aborted || c.flush() != nil {
+		return
+	}
+	if c.encrypted {
+		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
+		c.nc.Close() // sends close_notify
+		return
+	}
+	// To close with octets unread would make the kernel reset the connection,
+	// and the client might never see why it was sent away.
+	if t, ok := c.raw.(interface{ CloseWrite() error }); ok && c.unwelcome && t.CloseWrite() == nil {
+		c.raw.SetReadDeadline(time.Now().Add(time.Second))
+		c.in.Close()
+		for range 16 {
+			if c.in.Fill(true, false) != nil {
+				return
+			}
+			c.in.Close()
+		}
+	}
+}
+
+func (c *conn) panicked(v any) {
+	c.logPanic(v)
+	c.end(fmt.Errorf("smtp server: panic: %v", v))
+	c.reply(handlerPanic)
+}
+
+func (c *conn) logPanic(v any) {
+	c.cfg.logger.Error("smtp server: panic in a handler", "conn", &c.Conn, "panic", v, "stack", string(debug.Stack()))
+}
+
+// cut closes the connection from outside.
+func (c *conn) cut() {
+	if t, ok := c.raw.(interface{ NetConn() net.Conn }); ok {
+		t.NetConn().Close() // no close_notify: it could block
+		return
+	}
+	c.raw.Close()
+}
+
+// nudge wakes an idle connection so that it takes its leave.
+func (c *conn) nudge() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nudged = true
+	switch soon := time.Now().Add(handshakeGrace); {
+	case c.idle:
+		c.setReadDeadline(time.Unix(1, 0))
+	case c.shaking && soon.Before(c.readUntil):
+		c.setReadDeadline(soon)
+	}
+}
+
+// readFailed ends the connection because nothing more can be read from it.
+func (c *conn) readFailed(err error) {
+	c.mu.Lock()
+	nudged := c.nudged
+	c.mu.Unlock()
+	c.verb = "" // what is said now answers no command
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && nudged:
+		c.end(ErrServerClosed)
+		c.reply(replyShutdown)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.end(err)
+		c.reply(replyTimeout)
+	default:
+		c.end(err)
+	}
+}
