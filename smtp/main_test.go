@@ -1,37 +1,10 @@
 package smtp
 
 import (
-	"fmt"
 	"os"
-	"runtime"
-	"strings"
 	"testing"
-	"time"
+
+	"github.com/postrider/postrider/internal/leaktest"
 )
 
-// TestMain fails the run when a goroutine of ours is left behind. Those of the
-// testing package, which fuzzing leaves, do not count.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for end := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
-		left := ourGoroutines()
-		if left == "" {
-			os.Exit(code)
-		}
-		if time.Now().After(end) {
-			fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", left)
-			os.Exit(1)
-		}
-	}
-}
-
-func ourGoroutines() string {
-	buf := make([]byte, 1<<20)
-	var left []string
-	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "postrider/smtp.") && !strings.Contains(stack, "smtp.TestMain") {
-			left = append(left, stack)
-		}
-	}
-	return strings.Join(left, "\n\n")
-}
+func TestMain(m *testing.M) { os.Exit(leaktest.Main(m)) }
