@@ -34,6 +34,7 @@ func TestAUTH(t *testing.T) {
 		{"PLAIN with bad base64", []string{"AUTH PLAIN !" + plain, "<501 5.5.2"}},
 		{"PLAIN with bad base64, then", []string{"AUTH PLAIN", "<334 ", plain + "=", "<501 5.5.2"}},
 		{"PLAIN with a CR", []string{"AUTH PLAIN", "<334 ", plain[:8] + "\r" + plain[8:], "<501 5.5.2"}},
+		{"PLAIN with a CR first", []string{"AUTH PLAIN", "<334 ", "\r" + plain, "<501 5.5.2"}},
 		{"PLAIN cancelled", []string{"AUTH PLAIN", "<334 ", "*", "<501 5.7.0"}},
 		{"LOGIN", []string{"AUTH LOGIN", "<334 VXNlcm5hbWU6", b64(user), "<334 UGFzc3dvcmQ6", b64(password), "<235"}},
 		{"LOGIN with the user", []string{"AUTH LOGIN " + b64(user), "<334 UGFzc3dvcmQ6", b64(password), "<235"}},

@@ -48,8 +48,8 @@ func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
 		r, err = smtp.Reply{}, &smtp.Error{Reply: b.failed.Reply, Scope: smtp.ScopeMessage}
 	}
 	final, _, _ := c.verdict(r, err, replyMessageOK)
-	c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Reply: final, Err: err})
 	c.reply(final)
+	c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Reply: final, Err: err})
 	c.txn.refusal = final
 	c.state = broken
 }

@@ -146,6 +146,15 @@ func TestOffer(t *testing.T) {
 	}
 }
 
+func TestServeTLSClosesItsListener(t *testing.T) {
+	for _, s := range []*server.Server{{}, {Handler: new(backend)}} {
+		l := new(accepts)
+		if err := s.ServeTLS(l); err == nil || !l.closed {
+			t.Errorf("%v, closed %t", err, l.closed)
+		}
+	}
+}
+
 func TestBadConfiguration(t *testing.T) {
 	handler := new(backend)
 	auth := server.Passwords(func(context.Context, string, string) error { return nil })

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/server"
@@ -202,6 +203,23 @@ func TestMaxRejected(t *testing.T) {
 	p.send("RCPT TO:<no@example.org>\n")
 	p.expect("550", "421 4.7.0 too many refused senders and recipients")
 	p.closed()
+}
+
+// Who is sent away gets to read why: the server stops sending, and for a moment
+// goes on reading what is under way.
+func TestSentAwayGently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, limits(server.Limits{MaxErrors: 1}))
+		p := s.hello()
+		p.send("NONSENSE\nNONSENSE\n")
+		p.expect("500", "421")
+		p.closed()
+		p.send("NONSENSE\n")
+		time.Sleep(2 * time.Second)
+		if _, err := p.Write([]byte("x")); err == nil {
+			t.Error("the connection is still open")
+		}
+	})
 }
 
 func TestMaxLine(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 // The order in which an Observer is told.
 func TestEvents(t *testing.T) {
-	s := start(t, withTLS, withAuth)
+	s := start(t, withTLS, withAuth, limits(server.Limits{MaxMessageSize: 2000}))
 	p := s.hello()
 	p.startTLS()
 	p.do("EHLO x.example", "250")
@@ -26,6 +26,8 @@ func TestEvents(t *testing.T) {
 	p.expect("250", "250", "250")
 	p.do("RSET", "250")
 	p.do("NONSENSE x", "500")
+	p.send(transaction + "BDAT 3000\n" + strings.Repeat("x", 3000) + "RSET\n")
+	p.expect("250", "250", "552", "250")
 	p.send("NOOP\n" + strings.Repeat("y", 20000) + "\n")
 	p.expect("250", "500")
 	p.do("QUIT", "221")
@@ -72,6 +74,15 @@ message refused (1 octets, 1 recipients) [smtp server: message cut short: mail t
 reply RSET: 250 2.0.0 reset
 command: "NONSENSE x"
 reply: 500 5.5.1 command not recognized
+command MAIL: "MAIL FROM:<a@example.org>"
+reply MAIL: 250 2.1.0 OK
+command RCPT: "RCPT TO:<b@example.com>"
+reply RCPT: 250 2.1.5 OK
+command BDAT: "BDAT 3000"
+reply BDAT: 552 5.3.4 message exceeds the size limit
+message refused: 552 5.3.4 message exceeds the size limit (3000 octets, 1 recipients) [smtp: 552 5.3.4 message exceeds the size limit]
+command RSET: "RSET"
+reply RSET: 250 2.0.0 reset
 command NOOP: "NOOP"
 reply NOOP: 250 2.0.0 OK
 command: ""
@@ -105,6 +116,7 @@ func TestCredentialsAreHidden(t *testing.T) {
 		"AUTH OAUTHBEARER " + b64(bearer(user, token)),
 		"AUTH PLAIN " + plain + " " + plain,
 		"AUTH UNKNOWN " + plain,
+		"AUTHENTICATE LOGIN\r\n" + b64(user) + "\r\n" + b64(password),
 		"AUTH UNKNOWN\r\n" + plain + "\r\n" + plain,
 		"AUTH LOGIN\n" + b64(user) + "\r\n" + b64(password), // ends with a bare LF
 	} {
@@ -141,7 +153,7 @@ func TestOtherLinesAreShown(t *testing.T) {
 	s := start(t, withAuth)
 	p := s.hello()
 	shown := []string{
-		"AUTH PLAIN", "AUTH", "auth login", "MAIL FROM:<plain@example.org> AUTH=<>", "NONSENSE login", "NOOP PLAIN x", "EXPN authors",
+		"AUTH PLAIN", "AUTH", "auth login", "AUTH SCRAM-SHA-256", "AUTH X_09AZ", "MAIL FROM:<plain@example.org> AUTH=<>", "NONSENSE login", "NOOP PLAIN x", "EXPN authors",
 	}
 	for _, line := range shown {
 		p.send(line + "\n")
@@ -152,6 +164,9 @@ func TestOtherLinesAreShown(t *testing.T) {
 	}
 	s.stop()
 	events := s.events.take()
+	if events += "\n"; !strings.Contains(events, `"AUTH SCRAM-SHA-256"`) {
+		t.Errorf("%s", events)
+	}
 	for _, line := range append(shown, "*") {
 		if !strings.Contains(events, `: "`+line+`"`) {
 			t.Errorf("%q is not shown:\n%s", line, events)

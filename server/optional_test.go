@@ -84,6 +84,16 @@ func TestOptionalMethods(t *testing.T) {
 	p.do("EXPN staff", "502 5.5.1")
 }
 
+// A session that refuses EHLO between chunks learns of it when the chunks have
+// been given up: the message is lost, but nothing is out of step.
+func TestHelloRefusedBetweenChunks(t *testing.T) {
+	s := start(t, func(s *testServer) { s.wrap = optional })
+	p := s.hello()
+	p.send(transaction + "BDAT 1\nxEHLO bad.example\nBDAT 1 LAST\nxRSET\n")
+	p.expect("250", "250", "250", "550 not you", "503 5.5.1 a chunk was refused", "250")
+	want(t, "messages", len(s.messages()), 0)
+}
+
 // VRFY and EXPN may ask for a reply in UTF-8 (RFC 6531 §3.7.4.2).
 func TestQueriesInUTF8(t *testing.T) {
 	for _, offered := range []bool{true, false} {

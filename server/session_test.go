@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -383,6 +384,129 @@ func TestHandlerTimeout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Calls that share a context have each their own time.
+func TestHandlerTimeoutOfEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, limits(server.Limits{HandlerTimeout: time.Minute}))
+		n := 0
+		s.mail = func(ctx context.Context, _ smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
+			ctx.Done()
+			time.Sleep(50 * time.Second)
+			return smtp.Reply{}, nil
+		}
+		s.rcpt = func(ctx context.Context, _ smtp.ForwardPath, _ *smtp.RcptParams) (smtp.Reply, error) {
+			if n++; n == 3 {
+				<-ctx.Done()
+				return smtp.Reply{}, smtp.Reject(451, smtp.Enhanced{}, "too late")
+			}
+			time.Sleep(50 * time.Second)
+			return smtp.Reply{}, nil
+		}
+		p := s.hello()
+		p.do("MAIL FROM:<>", "250")
+		p.do("RCPT TO:<b@example.com>", "250")
+		p.do("RCPT TO:<b@example.com>", "250")
+		before := time.Now()
+		p.do("RCPT TO:<b@example.com>", "451 4.0.0 too late")
+		want(t, "time", time.Since(before), time.Minute)
+		p.expect("421")
+	})
+}
+
+// The calls that have the session's context are timed like the others, and
+// once they have returned nothing runs out any more.
+func TestHandlerTimeoutOfTheSession(t *testing.T) {
+	for _, h := range hooks {
+		switch h.name {
+		case "NewSession", "Hello", "Verify", "Expand", "own verb":
+		default:
+			continue
+		}
+		t.Run(h.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ctx context.Context
+				late := true
+				s := start(t, limits(server.Limits{HandlerTimeout: time.Minute}), func(s *testServer) {
+					say := func() (smtp.Reply, error) {
+						if done := ctx.Done(); late {
+							<-done
+						} else {
+							time.Sleep(50 * time.Second)
+						}
+						return smtp.Reply{Code: 250}, nil
+					}
+					h.set(s, say)
+					inner := s.newSession
+					s.newSession = func(c context.Context, conn *server.Conn) error {
+						if ctx = c; inner != nil {
+							return inner(c, conn)
+						}
+						return nil
+					}
+				})
+				p := s.dial()
+				start := time.Now()
+				hear(p, h.send, h.last)
+				p.expect("421 4.3.0 local processing took too long")
+				between(t, time.Since(start), time.Minute, time.Minute)
+				late = false
+				p = s.dial()
+				hear(p, h.send, h.last)
+				time.Sleep(2 * time.Minute)
+				p.do("NOOP", "250")
+			})
+		})
+	}
+}
+
+// The refusal of a chunk ends the time of Data, though not the transaction.
+func TestHandlerTimeoutEndsWithData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, limits(server.Limits{HandlerTimeout: time.Minute}))
+		s.data = func(ctx context.Context, _ *server.Body) (smtp.Reply, error) {
+			ctx.Done()
+			return smtp.Reply{}, smtp.Reject(550, smtp.Enhanced{}, "no")
+		}
+		p := s.hello()
+		p.send(transaction + "BDAT 1\nx")
+		p.expect("250", "250", "550")
+		time.Sleep(2 * time.Minute)
+		p.do("RSET", "250")
+		p.do("NOOP", "250")
+	})
+}
+
+// A session of many transactions leaves nothing behind of each.
+func TestTransactionsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refused context.Context
+		s := start(t)
+		s.mail = func(ctx context.Context, from smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
+			ctx.Done()
+			if !from.IsNull() {
+				refused = ctx
+				return smtp.Reply{}, smtp.Reject(550, smtp.Enhanced{}, "no")
+			}
+			return smtp.Reply{}, nil
+		}
+		p := s.hello()
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		for range 20 {
+			p.do("MAIL FROM:<>", "250")
+			p.do("RSET", "250")
+			p.do("MAIL FROM:<a@example.org>", "550")
+			if refused.Err() != context.Canceled {
+				t.Fatal("the context of a refused MAIL lives on")
+			}
+		}
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after > before+1 {
+			t.Errorf("%d goroutines, %d before", after, before)
+		}
+	})
 }
 
 // The time of a handler is its own: waiting for the client does not count, and

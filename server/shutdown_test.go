@@ -94,6 +94,27 @@ func TestShutdownLetsTransactionsEnd(t *testing.T) {
 	}
 }
 
+// Five seconds are for a handshake, not for what comes after it.
+func TestShutdownLetsTransactionsOverTLSEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, withTLS)
+		p := s.hello()
+		p.startTLS()
+		p.do("EHLO x.example", "250")
+		p.send(transaction + "DATA\n")
+		p.expect("250", "250", "354")
+		synctest.Wait()
+		down := make(chan error)
+		go func() { down <- s.Server.Shutdown(context.Background()) }()
+		time.Sleep(time.Minute)
+		p.send("x\n.\n")
+		p.expect("250 2.0.0", "421 4.3.2 shutting down")
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The deadline cuts what is left, and says so to the handler.
 func TestShutdownDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -142,6 +142,9 @@ func TestDataStalls(t *testing.T) {
 				// Much data buys one more window, no more.
 				between(t, after, 3*time.Minute, 11*time.Minute)
 				want(t, "messages", len(s.messages()), 0)
+				if events := s.events.take(); !strings.Contains(events, "limit hit "+how[:4]+": 421 4.4.2 ") {
+					t.Errorf("events: %s", events)
+				}
 			})
 		}
 	}
