@@ -456,6 +456,7 @@ func TestHandlerTimeoutOfTheSession(t *testing.T) {
 				hear(p, h.send, h.last)
 				time.Sleep(2 * time.Minute)
 				p.do("NOOP", "250")
+				p.do("NOOP", "250") // it would come too late to stop the first
 			})
 		})
 	}
