@@ -19,16 +19,22 @@ import (
 
 const message = "Subject: x\r\n\r\n.\r\nHello.\r\n"
 
-// output may be written to by several connections.
+// output may be written to by several connections, and read meanwhile.
 type output struct {
-	sync.Mutex
-	bytes.Buffer
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
 func (o *output) Write(p []byte) (int, error) {
-	o.Lock()
-	defer o.Unlock()
-	return o.Buffer.Write(p)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 // sending runs the program to its end.
