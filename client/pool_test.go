@@ -164,10 +164,12 @@ func TestChainedChaos(t *testing.T) {
 // behind sends first, which is more than 64 KB, and second so that its envelope is
 // written behind the data of first.
 func behind(t *testing.T, c *client.Client, first, second string) (outcome1, outcome2 string) {
-	inData, inLine := make(chan struct{}), make(chan struct{})
+	inData := make(chan struct{})
 	body := smtp.ReaderContent(io.MultiReader(strings.NewReader(first), readerFunc(func([]byte) (int, error) {
 		close(inData)
-		<-inLine
+		for c.Waiting() == 0 && t.Context().Err() == nil {
+			yield()
+		}
 		return 0, io.EOF
 	})))
 	var done sync.WaitGroup
@@ -177,16 +179,7 @@ func behind(t *testing.T, c *client.Client, first, second string) (outcome1, out
 	})
 	<-inData
 	done.Go(func() {
-		opened := 0
 		content := smtp.Content{Size: -1, Open: func() (io.ReadCloser, error) {
-			if opened++; opened == 2 {
-				go func() {
-					for range 1000 { // it stands in line a moment after it was opened
-						yield()
-					}
-					close(inLine)
-				}()
-			}
 			return io.NopCloser(strings.NewReader(second)), nil
 		}}
 		res, _ := c.Send(t.Context(), envelope(t, 1), content)
