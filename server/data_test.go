@@ -143,6 +143,7 @@ func TestRefusedBodyIsConsumed(t *testing.T) {
 	}{
 		{"by the handler at once", "554 5.7.1 no", refuse(0), "text" + commands},
 		{"by the handler in the middle", "554 5.7.1 no", refuse(6), "text" + commands},
+		{"by the handler, with stray octets to come", "554 5.7.1 no", refuse(0), "te\nxt\r\x00" + commands},
 		{"too large", "552 5.3.4", limits(server.Limits{MaxMessageSize: 10}), "text" + commands},
 		{"header too large", "552 5.3.4 header", limits(server.Limits{MaxHeaderSize: 10}), "X: " + strings.Repeat("x", 20) + commands},
 		{"line too long", "554 5.6.0", limits(server.Limits{MaxTextLine: 10}), "X: " + strings.Repeat("x", 20) + commands},

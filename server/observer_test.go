@@ -2,11 +2,14 @@ package server_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
 )
 
 // The order in which an Observer is told.
@@ -90,6 +93,51 @@ reply: 500 5.5.2 line too long
 command QUIT: "QUIT"
 reply QUIT: 221 2.0.0 bye
 connection closed`)
+}
+
+// An LMTP message is accepted when it is for one recipient.
+func TestEventsOfLMTP(t *testing.T) {
+	for _, tt := range []struct {
+		replies [2]int
+		want    string
+	}{
+		{[2]int{250, 250}, "message accepted"},
+		{[2]int{550, 250}, "message accepted"},
+		{[2]int{250, 451}, "message accepted"},
+		{[2]int{550, 451}, "message refused"},
+	} {
+		s := start(t, lmtp)
+		s.data = func(_ context.Context, b *server.Body) (smtp.Reply, error) {
+			for i, code := range tt.replies {
+				b.SetReply(i, smtp.Reply{Code: code, Text: "so"})
+			}
+			return smtp.Reply{}, nil
+		}
+		p := s.hello()
+		p.send(transaction + "RCPT TO:<c@example.com>\nBDAT 0 LAST\n")
+		p.expect("250", "250", "250", fmt.Sprint(tt.replies[0]), fmt.Sprint(tt.replies[1]))
+		p.do("QUIT", "221")
+		p.closed()
+		s.stop()
+		if events := s.events.take(); !strings.Contains(events, tt.want) {
+			t.Errorf("%v: %s", tt.replies, events)
+		}
+	}
+}
+
+// Without a Logger it is slog's default that hears of mistakes.
+func TestDefaultLogger(t *testing.T) {
+	var text bytes.Buffer
+	old := slog.Default()
+	defer slog.SetDefault(old)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
+	s := start(t, func(s *testServer) { s.Logger, s.Handler = nil, server.HandlerFunc(newRules) })
+	p := s.hello()
+	p.do("MAIL FROM:<internal@example.org>", "451 4.3.0")
+	s.stop()
+	if !strings.Contains(text.String(), "permission denied") {
+		t.Errorf("%s", text.String())
+	}
 }
 
 // Whatever a client does with its credentials, no event shows them. TestMain

@@ -479,6 +479,32 @@ func TestHandlerTimeoutEndsWithData(t *testing.T) {
 	})
 }
 
+// A context that nobody has looked at while it lived is at its end like others.
+func TestContextsAskedLate(t *testing.T) {
+	var parent, session, mail context.Context
+	s := start(t, func(s *testServer) {
+		s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { parent = ctx; return ctx }
+		s.newSession = func(ctx context.Context, _ *server.Conn) error { session = ctx; return nil }
+		s.mail = func(ctx context.Context, _ smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
+			mail = ctx
+			return smtp.Reply{}, nil
+		}
+	})
+	p := s.hello()
+	p.do("MAIL FROM:<>", "250")
+	p.do("RSET", "250")
+	<-mail.Done()
+	want(t, "error", mail.Err(), context.Canceled)
+	if _, ok := mail.Deadline(); ok {
+		t.Error("a deadline")
+	}
+	p.do("QUIT", "221")
+	p.closed()
+	s.Server.Shutdown(context.Background())
+	<-session.Done()
+	<-parent.Done() // nobody will need the server's any more
+}
+
 // A session of many transactions leaves nothing behind of each.
 func TestTransactionsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
