@@ -17,33 +17,42 @@ const maxTurningAway = 64
 // address of one that comes through a proxy stands in what the proxy sends.
 func (s *Server) accept(nc net.Conn) {
 	c := newConn(s, nc)
-	s.mu.Lock()
-	room := !s.closing.Load() && !over(len(s.conns)+1, s.cfg.limits.MaxConns)
-	turn := !room && s.turningAway < maxTurningAway
+	refusal, ok := s.enrol(c)
 	switch {
-	case room:
-		if s.conns == nil {
-			s.conns = make(map[*conn]struct{})
-			s.perIP = make(map[netip.Prefix]int)
-		}
-		s.conns[c] = struct{}{}
-	case turn:
-		s.turningAway++
-	}
-	s.mu.Unlock()
-	switch {
-	case room:
-		go c.serve()
-	case turn:
+	case !ok:
+		nc.Close()
+	case c.turned:
 		go func() {
-			c.guard(func() { c.turnAway(replyTooManyConns) })
-			s.mu.Lock()
-			s.turningAway--
-			s.mu.Unlock()
+			defer s.forget(c)
+			c.guard(func() { c.turnAway(refusal) })
 		}()
 	default:
-		nc.Close()
+		go c.serve()
 	}
+}
+
+// enrol enters a connection among those that Shutdown waits for. With c.turned
+// set it may not stay, and the reply says why; with ok false nobody can tell it
+// so.
+func (s *Server) enrol(c *conn) (refusal smtp.Reply, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refusal = replyTooManyConns
+	if c.turned = over(len(s.conns)-s.turningAway+1, s.cfg.limits.MaxConns); s.closing.Load() {
+		refusal, c.turned = replyShutdown, true
+	}
+	switch {
+	case c.turned && s.turningAway >= maxTurningAway, s.drained != nil && len(s.conns) == 0:
+		return refusal, false
+	case c.turned:
+		s.turningAway++
+	}
+	if s.conns == nil {
+		s.conns = make(map[*conn]struct{})
+		s.perIP = make(map[netip.Prefix]int)
+	}
+	s.conns[c] = struct{}{}
+	return refusal, true
 }
 
 // admit learns the connection's addresses and counts it with those of its
@@ -56,6 +65,9 @@ func (c *conn) admit() (refusal smtp.Reply) {
 		return smtp.Reply{}
 	}
 	s := c.srv
+	if r := s.cfg.connRate; r != nil && !r.take(key, time.Now()) {
+		return tooManyConnsRate
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if over(s.perIP[key]+1, s.cfg.limits.MaxConnsPerIP) {
@@ -71,8 +83,11 @@ func (c *conn) turnAway(refusal smtp.Reply) {
 	defer c.raw.Close()
 	c.aborted = true
 	c.end(&smtp.Error{Reply: refusal, Scope: smtp.ScopeSession})
+	isLimit := refusal != replyShutdown
 	refusal.Enhanced = smtp.Enhanced{} // in place of the greeting (RFC 2034 §3)
-	c.observe(Event{Kind: LimitHit, Reply: refusal})
+	if isLimit {
+		c.observe(Event{Kind: LimitHit, Reply: refusal})
+	}
 	if _, isTLS := c.raw.(tlsConn); isTLS {
 		return // it would take a handshake to say anything
 	}
@@ -84,6 +99,9 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	if c.turned {
+		s.turningAway--
+	}
 	if c.counted.IsValid() {
 		if s.perIP[c.counted]--; s.perIP[c.counted] == 0 {
 			delete(s.perIP, c.counted)

@@ -13,6 +13,7 @@ import (
 // finish takes the connection down.
 func (c *conn) finish() {
 	defer c.srv.forget(c)
+	c.giveBack() // nothing more comes of the transaction, though the farewell may take a moment
 	c.guard(c.disconnect)
 	if c.txn != nil {
 		c.guard(func() { c.endTransaction(ResetClosed) })

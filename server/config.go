@@ -28,6 +28,8 @@ type config struct {
 	extensions  []Extension            // Server.Extensions, each with its Keyword
 	nothing     *offer                 // before EHLO, and after HELO
 	greeting    smtp.Reply
+	connRate    *rates // nil: no limit
+	messageRate *rates // nil: no limit
 
 	offerMu sync.Mutex
 	offers  map[offerKey]*offer
@@ -35,6 +37,7 @@ type config struct {
 
 func (s *Server) init() error {
 	s.setup.Do(func() {
+		s.leaving = make(chan struct{})
 		s.base, s.cancel = context.WithCancel(context.Background())
 		s.cfg, s.cfgErr = s.newConfig()
 	})
@@ -61,6 +64,7 @@ func (s *Server) newConfig() (*config, error) {
 		bodyLines:  or8(s.BodyPolicy, Reject),
 		chunkLines: or8(s.ChunkPolicy, Pass),
 	}
+	cfg.connRate, cfg.messageRate = newRates(cfg.limits.MaxConnRate), newRates(cfg.limits.MaxMessageRate)
 	if cfg.hostname == "" {
 		cfg.hostname, _ = os.Hostname()
 	}

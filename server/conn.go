@@ -28,6 +28,8 @@ type conn struct {
 	srv     *Server
 	cfg     *config
 	counted netip.Prefix // what it is counted by, if it is
+	turned  bool         // there was no room for it
+	placed  bool         // it has one of the places of MaxTransactions
 	raw     net.Conn     // as accepted: deadlines and Close go here
 	nc      net.Conn     // what is read and written: raw, or TLS over it
 	in      wire.Input

@@ -17,6 +17,27 @@ type Limits struct {
 	// MaxConnsPerIP limits the connections of one IPv4 address or IPv6 /64;
 	// one more gets 421. If zero, 50. It does not apply to unix sockets.
 	MaxConnsPerIP int
+	// MaxConnRate limits the connections that one IPv4 address or IPv6 /64
+	// opens in a minute; one more gets 421 4.7.0 in place of the greeting. As
+	// many may come at once, and then as many a minute, evenly. It is a brake
+	// on clients that come back at once after each refusal, which
+	// MaxConnsPerIP does not see. It does not apply to unix sockets. If zero,
+	// there is no limit: large senders and NATs look alike.
+	MaxConnRate int
+	// MaxTransactions limits the mail transactions under way in the whole
+	// server; MAIL beyond gets 452 4.3.2, and the client tries again later. It
+	// keeps what messages need while they come (memory, temporary files)
+	// within bounds while idle connections stay cheap. If zero, there is no
+	// limit but MaxConns. An application that is out of room for another
+	// reason says so in Session.Mail: smtp.Reject(452, smtp.Enh(3, 1), …).
+	MaxTransactions int
+	// MaxMessageRate limits the mail transactions that one IPv4 address or
+	// IPv6 /64 begins in a minute, over all its connections, counted and
+	// exempt as with MaxConnRate. MAIL beyond gets 451 4.7.1: of the temporary
+	// replies that RFC 5321 §4.3.2 gives MAIL it is the one that does not
+	// speak of storage, and it leaves the connection open. If zero, there is
+	// no limit.
+	MaxMessageRate int
 	// MaxMessages limits the mail transactions of one connection; MAIL beyond
 	// gets 421. If zero, there is no limit.
 	MaxMessages int
@@ -43,8 +64,8 @@ type Limits struct {
 	// MaxErrors limits the commands of one connection that are refused for
 	// their form or their place; one more gets 421. If zero, 20.
 	MaxErrors int
-	// MaxRejected limits the senders and recipients of one connection that
-	// the handler refuses since the last accepted message; one more gets 421.
+	// MaxRejected limits the senders and recipients of one connection that the
+	// handler, MaxTransactions or MaxMessageRate refuse since the last accepted message; one more gets 421.
 	// It is a brake on guessing addresses. If zero, 200.
 	MaxRejected int
 	// MaxIdleChat limits the commands that bring no message forward (NOOP,
@@ -105,6 +126,9 @@ func or[T int | int64 | time.Duration](v, otherwise T) T {
 func (l Limits) withDefaults() Limits {
 	l.MaxConns = or(l.MaxConns, 10000)
 	l.MaxConnsPerIP = or(l.MaxConnsPerIP, 50)
+	l.MaxConnRate = max(l.MaxConnRate, 0)
+	l.MaxTransactions = max(l.MaxTransactions, 0)
+	l.MaxMessageRate = max(l.MaxMessageRate, 0)
 	l.MaxMessages = or(l.MaxMessages, -1)
 	l.MaxRecipients = or(l.MaxRecipients, 1000)
 	l.MaxMessageSize = or(l.MaxMessageSize, 64<<20)

@@ -18,15 +18,18 @@ func TestMaxConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, limits(server.Limits{MaxConns: 2}))
 		first, second := s.hello(), s.hello()
-		third := s.dial()
-		third.expect("421 too many connections")
-		third.closed()
+		for range 3 {
+			third := s.dial()
+			third.expect("421 too many connections")
+			third.closed()
+			synctest.Wait()
+		}
 		first.do("QUIT", "221")
 		synctest.Wait()
 		fourth := s.hello()
 		fourth.do("NOOP", "250")
 		second.do("NOOP", "250")
-		if events := s.events.take(); strings.Count(events, "limit hit: 421 too many connections") != 1 {
+		if events := s.events.take(); strings.Count(events, "limit hit: 421 too many connections") != 3 {
 			t.Errorf("events: %s", events)
 		}
 	})

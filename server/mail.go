@@ -26,11 +26,17 @@ func (c *conn) mail(arg []byte) {
 		c.limit(tooManyMessages)
 		return
 	}
+	if refusal := c.mayBegin(); refusal.Code != 0 {
+		c.limit(refusal)
+		c.reject()
+		return
+	}
 	t.enter()
 	r, err := c.session.Mail(t, from, &t.mail)
 	t.leave()
 	if !c.answer(r, err, replySenderOK) {
 		t.end(context.Canceled)
+		c.giveBack()
 		c.late = c.late || t.late.Load()
 		c.reject()
 		return

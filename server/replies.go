@@ -49,6 +49,9 @@ var (
 	// Limits.
 	replyTooManyConns   = reply(421, 3, 2, "too many connections, try again later")
 	replyTooManyFromYou = reply(421, 7, 0, "too many connections from your address")
+	tooManyConnsRate    = reply(421, 7, 0, "too many connections from your address in one minute")
+	tooManyPerMinute    = reply(451, 7, 1, "too many messages from your address in one minute, try again later")
+	replyOverloaded     = reply(452, 3, 2, "too many messages at one time, try again later")
 	tooManyErrors       = reply(421, 7, 0, "too many errors")
 	tooMuchChat         = reply(421, 7, 0, "too many commands without a message")
 	tooManyRejected     = reply(421, 7, 0, "too many refused senders and recipients")

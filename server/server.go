@@ -137,12 +137,15 @@ type Server struct {
 	base    context.Context
 	cancel  context.CancelFunc
 	closing atomic.Bool
+	leaving chan struct{} // closed when closing is set
+
+	transactions atomic.Int64 // under way, if MaxTransactions is set
 
 	mu          sync.Mutex
 	listeners   map[*net.Listener]struct{}
 	conns       map[*conn]struct{}
 	perIP       map[netip.Prefix]int
-	turningAway int
+	turningAway int           // of conns, those for which there was no room
 	drained     chan struct{} // closed when the last connection has gone, after Shutdown began
 }
 
@@ -266,7 +269,9 @@ func (s *Server) stopListening() (drained chan struct{}, conns []*conn) {
 	s.init() // for s.base; the error is Serve's to return
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closing.Store(true)
+	if !s.closing.Swap(true) {
+		close(s.leaving)
+	}
 	for l := range s.listeners {
 		(*l).Close()
 	}

@@ -54,6 +54,7 @@ func (c *conn) endTransaction(why ResetReason) {
 	if c.state&(connected|refused) == 0 {
 		c.state = ready
 	}
+	c.giveBack()
 	defer t.end(context.Canceled)
 	if t.mail.UTF8 {
 		defer c.update(func(i *Info) { i.UTF8 = false })
