@@ -26,9 +26,11 @@ type Body struct {
 	c        *conn
 	scan     wire.DotScanner
 	prefix   []byte
-	begun    bool   // something has been handed out: no prefix any more
-	rest     []byte // handed out by next, not yet taken by Read
-	received int64  // octets of content
+	begun    bool       // something has been handed out: no prefix any more
+	ended    bool       // the end of data has been consumed
+	ahead    *readAhead // nil without Header and Tee
+	rest     []byte     // handed out by next, not yet taken by Read
+	received int64      // octets of content
 	dropped  int64
 	err      error      // sticky: io.EOF or *BodyError
 	failed   *BodyError // the message is refused, but the session is in step
@@ -179,6 +181,11 @@ func (b *Body) next() ([]byte, error) {
 		b.prefix = nil
 		return p, nil
 	}
+	if b.ahead != nil && (b.err == nil || b.err == io.EOF) {
+		if p := b.ahead.next(); len(p) > 0 {
+			return p, nil
+		}
+	}
 	return b.content()
 }
 
@@ -197,7 +204,7 @@ func (b *Body) content() ([]byte, error) {
 		switch {
 		case event == wire.End:
 			b.c.in.Consume(n)
-			b.err = io.EOF
+			b.err, b.ended = io.EOF, true
 		case event != wire.More:
 			b.fail(strayReply(event))
 		case n == 0:
@@ -205,7 +212,7 @@ func (b *Body) content() ([]byte, error) {
 		default:
 			b.c.in.Consume(n)
 			b.left -= int64(n)
-			if b.admit(content) && len(content) > 0 {
+			if b.admit(content) && len(content) > 0 && (b.ahead == nil || b.copyTo(b.ahead.tees, content)) {
 				return content, nil
 			}
 		}
@@ -267,13 +274,19 @@ func (b *Body) endChunk() error {
 // of it, with BDAT the current chunk, and the further ones too if the message
 // was accepted. Nil means that the session is in step with the client.
 func (b *Body) discard(accepted bool) error {
-	b.closed, b.rest, b.refused = true, nil, !accepted
+	b.closed, b.rest, b.ahead, b.refused = true, nil, nil, !accepted
 	if b.refused {
 		b.scan.Ignore()
 	}
 	if b.failed != nil {
 		b.refused = true
 		b.err = nil
+	}
+	if b.ended {
+		if b.err != nil && b.err != io.EOF {
+			return b.err
+		}
+		return nil
 	}
 	for {
 		if b.chunked && b.left == 0 && (b.refused || b.last) {
@@ -327,7 +340,8 @@ func (h *headerEnd) octets(content []byte) int64 {
 		switch {
 		case content[i] == '\n':
 			h.passed = true
-			return h.size + int64(i+1)
+			h.size += int64(i + 1)
+			return h.size
 		case content[i] == '\r' && !h.cr:
 			h.cr = true
 			continue

@@ -66,7 +66,8 @@ type arena struct {
 	ended    chan struct{}
 	sessions int // opened and not yet closed
 	messages []string
-	accepted int // by the server's own account
+	accepted int  // by the server's own account
+	ahead    bool // messages are looked at before they are read
 }
 
 func newArena(tb testing.TB, configure func(*server.Server)) *arena {
@@ -122,6 +123,11 @@ func (f *fighter) Rcpt(_ context.Context, to smtp.ForwardPath, _ *smtp.RcptParam
 }
 
 func (f *fighter) Data(_ context.Context, b *server.Body) (smtp.Reply, error) {
+	var teed strings.Builder
+	if f.a.ahead {
+		b.Header()
+		b.Tee(&teed)
+	}
 	var start [6]byte
 	n, err := io.ReadFull(b, start[:])
 	if string(start[:n]) == "reject" {
@@ -135,6 +141,9 @@ func (f *fighter) Data(_ context.Context, b *server.Body) (smtp.Reply, error) {
 	}
 	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF { // a short message
 		f.a.messages = append(f.a.messages, string(text))
+		if f.a.ahead && teed.String() != string(text) {
+			panic("a Tee got something else")
+		}
 		return smtp.Reply{}, nil
 	}
 	return smtp.Reply{}, nil // a lie, which must not be believed
@@ -260,6 +269,8 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(seed), byte(0), byte(255))
 		f.Add([]byte(seed), byte(1), byte(3))
 		f.Add([]byte(seed), byte(2), byte(0))
+		f.Add([]byte(seed), byte(100), byte(4))
+		f.Add([]byte(seed), byte(160), byte(255))
 		f.Add([]byte(strings.ReplaceAll(seed, "EHLO", "LHLO")), byte(4), byte(100))
 	}
 	f.Fuzz(func(t *testing.T, octets []byte, mode, pieces byte) {
@@ -275,6 +286,7 @@ func FuzzSession(f *testing.F) {
 			s.ChunkPolicy = server.Policy(mode / 20 % 4)
 			s.RequireTLS = mode == 255
 		})
+		a.ahead = mode >= 100
 		a.fight(t, octets, int(pieces)*int(pieces))
 	})
 }

@@ -1,0 +1,48 @@
+package server
+
+import "io"
+
+// Tee makes w get the message too, as it comes and before whoever reads it:
+// each octet once, in order, without what is given to Prepend. It must be
+// called before the first Read, and may be called several times. With it,
+// middleware looks at a message that is another's to read; what that one leaves
+// unread w does not get, unless the middleware reads on.
+//
+// That w has got everything only io.EOF from the Body tells. An error of w
+// refuses the message: Read gives it as a *BodyError, and the client is
+// answered as if Data had returned it.
+func (b *Body) Tee(w io.Writer) {
+	if b.begun || b.closed {
+		return
+	}
+	a := b.lookAhead()
+	a.tees = append(a.tees, w)
+	only := a.tees[len(a.tees)-1:]
+	_ = b.copyTo(only, a.header) && b.copyTo(only, a.rest)
+}
+
+// copyTo reports whether everybody took the content. Otherwise the message is
+// refused.
+func (b *Body) copyTo(all []io.Writer, content []byte) bool {
+	if len(content) == 0 {
+		return true
+	}
+	for _, w := range all {
+		n, err := w.Write(content)
+		if err == nil && n < len(content) {
+			err = io.ErrShortWrite
+		}
+		if err == nil {
+			continue
+		}
+		b.ahead.tees = nil
+		r, say := b.c.negative(err, handlerFailed)
+		failed := &BodyError{Reply: r, Err: err}
+		if b.err = failed; say {
+			b.failed = failed
+			b.scan.Ignore()
+		}
+		return false
+	}
+	return true
+}
