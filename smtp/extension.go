@@ -1,6 +1,9 @@
 package smtp
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // Keyword is an EHLO keyword in upper case (RFC 5321 §4.1.1.1).
 type Keyword string
@@ -18,10 +21,20 @@ const (
 	ExtChunking            Keyword = "CHUNKING"            // RFC 3030
 	ExtBinaryMIME          Keyword = "BINARYMIME"          // RFC 3030
 	ExtDSN                 Keyword = "DSN"                 // RFC 3461
+	ExtDeliverBy           Keyword = "DELIVERBY"           // RFC 2852
+	ExtRequireTLS          Keyword = "REQUIRETLS"          // RFC 8689
+	ExtLimits              Keyword = "LIMITS"              // RFC 9422
+	ExtMTPriority          Keyword = "MT-PRIORITY"         // RFC 6710
+	ExtRRVS                Keyword = "RRVS"                // RFC 7293
+	ExtFutureRelease       Keyword = "FUTURERELEASE"       // RFC 4865
+	ExtNoSoliciting        Keyword = "NO-SOLICITING"       // RFC 3865
+	ExtPRDR                Keyword = "PRDR"                // draft-hall-prdr
+	ExtEtrn                Keyword = "ETRN"                // RFC 1985
+	ExtXClient             Keyword = "XCLIENT"             // Postfix XCLIENT_README
+	ExtXForward            Keyword = "XFORWARD"            // Postfix XFORWARD_README
 	ExtVrfy                Keyword = "VRFY"                // RFC 5321 §3.5.2
 	ExtExpn                Keyword = "EXPN"                // RFC 5321 §3.5.2
 	ExtHelp                Keyword = "HELP"                // RFC 5321 §4.1.1.8
-	ExtEtrn                Keyword = "ETRN"                // RFC 1985
 )
 
 // Extension is one row of the extension table, shaped like the registration
@@ -57,10 +70,15 @@ type MailParam struct {
 	// nothing: what is in p.Other is appended by AppendMail.
 	Append func(dst []byte, p *MailParams) []byte
 
-	// Drop clears the parameter in p if it only informs the server, so that
-	// leaving it out loses nothing that the sender asked for. If nil, it always
-	// matters.
+	// Drop clears the parameter in p if the message may go to a server without
+	// the extension all the same. If nil, it always matters.
 	Drop func(p *MailParams)
+
+	// Fits says why the value in p is not within what o, which has the
+	// extension, announces with it. ParseMail returns the error as it does that
+	// of Parse, CheckMail as the Reason of a *NotOfferedError. If nil, every
+	// value is.
+	Fits func(o Offers, p *MailParams) error
 }
 
 // RcptParam is one parameter that an extension adds to RCPT. The fields are
@@ -70,6 +88,8 @@ type RcptParam struct {
 	Values []string
 	Parse  func(p *RcptParams, value string) error
 	Append func(dst []byte, p *RcptParams) []byte
+	Drop   func(p *RcptParams)
+	Fits   func(o Offers, p *RcptParams) error
 }
 
 // Offers is what a server offered in its EHLO reply, or offers at this point of
@@ -164,22 +184,27 @@ func (o Offers) MaxLine(v Verb, own ...*Extension) int {
 }
 
 // CheckMail returns a *NotOfferedError for the first parameter in p whose
-// extension is not offered; sending it would be a protocol error (RFC 5321
-// §4.1.1.11). A parameter in p.Other that is in no row passes: the caller
-// vouches for it. A nil p passes.
+// extension is not offered, sending it would be a protocol error (RFC 5321
+// §4.1.1.11), or whose value is not within what the server announced. A
+// parameter in p.Other that is in no row passes: the caller vouches for it. A
+// nil p passes.
 func (o Offers) CheckMail(p *MailParams, own ...*Extension) error {
 	if p == nil {
 		return nil
 	}
 	for i := range len(table) + len(own) {
 		row := rowAt(i, own)
-		if len(row.Mail) == 0 || o.Has(row.Keyword) {
-			continue
-		}
 		for j := range row.Mail {
 			param := &row.Mail[j]
 			if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
-				return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
+				if !o.Has(row.Keyword) {
+					return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
+				}
+				if param.Fits != nil {
+					if err := param.Fits(o, p); err != nil {
+						return unfit(row.Keyword, param.Name, err)
+					}
+				}
 			}
 		}
 	}
@@ -193,22 +218,31 @@ func (o Offers) CheckRcpt(p *RcptParams, own ...*Extension) error {
 	}
 	for i := range len(table) + len(own) {
 		row := rowAt(i, own)
-		if len(row.Rcpt) == 0 || o.Has(row.Keyword) {
-			continue
-		}
 		for j := range row.Rcpt {
 			param := &row.Rcpt[j]
 			if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
-				return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
+				if !o.Has(row.Keyword) {
+					return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
+				}
+				if param.Fits != nil {
+					if err := param.Fits(o, p); err != nil {
+						return unfit(row.Keyword, param.Name, err)
+					}
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// DropAdvisory clears the parameters in p that only inform the server and whose
-// extension is not offered: SIZE, BODY=7BIT and AUTH. A client that passes an
-// envelope on calls it before CheckMail.
+// DropAdvisory clears the parameters in p whose extension is not offered and
+// without which the message may go to this server all the same: SIZE, BODY=7BIT,
+// AUTH, MT-PRIORITY (RFC 6710 §4.3), SOLICIT, PRDR, and BY with the mode N. For
+// the last, a client that is a relay owes the sender a "relayed" notification
+// (RFC 2852 §4.1.4.2). All others stay, and CheckMail refuses them: without BY
+// with the mode R, REQUIRETLS, HOLDFOR or HOLDUNTIL the message would not be
+// handled as its sender requires. A client that passes an envelope on calls it
+// before CheckMail.
 func (o Offers) DropAdvisory(p *MailParams, own ...*Extension) {
 	for i := range len(table) + len(own) {
 		row := rowAt(i, own)
@@ -223,19 +257,49 @@ func (o Offers) DropAdvisory(p *MailParams, own ...*Extension) {
 	}
 }
 
+// DropAdvisoryRcpt is DropAdvisory for the parameters of RCPT: RRVS with the
+// action C (RFC 7293 §5.1.1).
+func (o Offers) DropAdvisoryRcpt(p *RcptParams, own ...*Extension) {
+	for i := range len(table) + len(own) {
+		row := rowAt(i, own)
+		if len(row.Rcpt) == 0 || o.Has(row.Keyword) {
+			continue
+		}
+		for j := range row.Rcpt {
+			if drop := row.Rcpt[j].Drop; drop != nil {
+				drop(p)
+			}
+		}
+	}
+}
+
 // NotOfferedError says that a parameter cannot be sent because the server does
-// not offer its extension.
+// not offer its extension, or not for the value.
 type NotOfferedError struct {
 	Keyword Keyword // the extension that is missing
 	Param   string  // the name of the parameter
+	Reason  string  // why the value does not fit. If "", the extension is missing.
 }
 
 // Error returns "smtp: BODY needs BINARYMIME, which the server does not offer".
 func (e *NotOfferedError) Error() string {
+	if e.Reason != "" {
+		return "smtp: " + e.Param + ": " + e.Reason
+	}
 	if e.Param == "" || e.Param == string(e.Keyword) {
 		return "smtp: the server does not offer " + string(e.Keyword)
 	}
 	return "smtp: " + e.Param + " needs " + string(e.Keyword) + ", which the server does not offer"
+}
+
+// unfit takes the reason from what a Fits function returned.
+func unfit(k Keyword, name string, err error) *NotOfferedError {
+	var syntax *SyntaxError
+	reason := err.Error()
+	if errors.As(err, &syntax) {
+		reason = syntax.Reason
+	}
+	return &NotOfferedError{Keyword: k, Param: name, Reason: reason}
 }
 
 func hasParam(other []Param, name string, values []string) bool {

@@ -82,7 +82,7 @@ func TestMaxLine(t *testing.T) {
 		{"RFC 3461", Offers{ExtDSN: ""}, MAIL, 512 + 116},
 		{"RFC 3461", Offers{ExtDSN: ""}, RCPT, 512 + 536},
 		{"4.5.3.1.4", every(), NOOP, 512},
-		{"4.5.3.1.4", every(), MAIL, 512 + 26 + 17 + 16 + 10 + 500 + 116},
+		{"4.5.3.1.4", every(), MAIL, 512 + 26 + 17 + 16 + 10 + 500 + 116 + 17 + 11 + 15 + 34 + 1007 + 5},
 	}
 	for _, test := range tests {
 		if got := test.offers.MaxLine(test.verb); got != test.want {
@@ -110,7 +110,7 @@ func TestCheckMail(t *testing.T) {
 	for _, test := range tests {
 		var missing *NotOfferedError
 		err := without(test.missing).CheckMail(&test.p)
-		if !errors.As(err, &missing) || *missing != (NotOfferedError{test.missing, test.param}) {
+		if !errors.As(err, &missing) || *missing != (NotOfferedError{Keyword: test.missing, Param: test.param}) {
 			t.Errorf("%+v: %v, want %s", test.p, err, test.missing)
 		}
 		if err := every().CheckMail(&test.p); err != nil {
@@ -204,9 +204,10 @@ func TestExtensionsAreCopies(t *testing.T) {
 
 func TestNotOfferedError(t *testing.T) {
 	for want, err := range map[string]*NotOfferedError{
-		"smtp: BODY needs BINARYMIME, which the server does not offer": {ExtBinaryMIME, "BODY"},
-		"smtp: the server does not offer SMTPUTF8":                     {ExtSMTPUTF8, "SMTPUTF8"},
-		"smtp: the server does not offer CHUNKING":                     {ExtChunking, ""},
+		"smtp: BODY needs BINARYMIME, which the server does not offer": {ExtBinaryMIME, "BODY", ""},
+		"smtp: the server does not offer SMTPUTF8":                     {ExtSMTPUTF8, "SMTPUTF8", ""},
+		"smtp: the server does not offer CHUNKING":                     {ExtChunking, "", ""},
+		"smtp: BY: less than the server's minimum":                     {ExtDeliverBy, "BY", "less than the server's minimum"},
 	} {
 		if err.Error() != want {
 			t.Errorf("%q", err)

@@ -86,6 +86,55 @@ var table = [...]Extension{
 		MailGrowth: len(" RET=FULL ENVID=") + MaxEnvID,
 		RcptGrowth: len(" NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=") + MaxORcpt,
 	},
+	{
+		Keyword:    ExtDeliverBy,
+		RFC:        "RFC 2852",
+		Mail:       []MailParam{{Name: "BY", Parse: parseBy, Append: appendBy, Drop: dropBy, Fits: fitsBy}},
+		MailGrowth: 17, // §2
+	},
+	{
+		Keyword:    ExtRequireTLS,
+		RFC:        "RFC 8689",
+		Mail:       []MailParam{{Name: "REQUIRETLS", Parse: parseRequireTLS, Append: appendRequireTLS}},
+		MailGrowth: 11, // §3
+	},
+	{Keyword: ExtLimits, RFC: "RFC 9422"},
+	{
+		Keyword:    ExtMTPriority,
+		RFC:        "RFC 6710",
+		Mail:       []MailParam{{Name: "MT-PRIORITY", Parse: parsePriority, Append: appendPriority, Drop: dropPriority}},
+		MailGrowth: 15, // §3
+	},
+	{
+		Keyword:    ExtRRVS,
+		RFC:        "RFC 7293",
+		Rcpt:       []RcptParam{{Name: "RRVS", Parse: parseRRVS, Append: appendRRVS, Drop: dropRRVS}},
+		RcptGrowth: 33, // §3.1
+	},
+	{
+		Keyword: ExtFutureRelease,
+		RFC:     "RFC 4865",
+		Mail: []MailParam{
+			{Name: "HOLDFOR", Parse: parseHoldFor, Append: appendHoldFor, Fits: fitsHold},
+			{Name: "HOLDUNTIL", Parse: parseHoldUntil, Append: appendHoldUntil, Fits: fitsHold},
+		},
+		MailGrowth: 34, // §3
+	},
+	{
+		Keyword:    ExtNoSoliciting,
+		RFC:        "RFC 3865",
+		Mail:       []MailParam{{Name: "SOLICIT", Parse: parseSolicit, Append: appendSolicit, Drop: dropSolicit}},
+		MailGrowth: 1007, // §4.1
+	},
+	{
+		Keyword:    ExtPRDR,
+		RFC:        "draft-hall-prdr",
+		Mail:       []MailParam{{Name: "PRDR", Parse: parsePRDR, Append: appendPRDR, Drop: dropPRDR}},
+		MailGrowth: len(" PRDR"),
+	},
+	{Keyword: ExtEtrn, RFC: "RFC 1985", Verbs: []Verb{ETRN}},
+	{Keyword: ExtXClient, RFC: "Postfix XCLIENT_README", Verbs: []Verb{XCLIENT}},
+	{Keyword: ExtXForward, RFC: "Postfix XFORWARD_README", Verbs: []Verb{XFORWARD}},
 }
 
 // rowAt returns the row i of the table with own behind it.

@@ -13,5 +13,7 @@ const (
 	MaxAuthLine    = 12288 // a line of an AUTH exchange with its CRLF (RFC 4954 §4)
 	MaxEnvID       = 100   // the value of ENVID as it is sent (RFC 3461 §4.4)
 	MaxORcpt       = 500   // the value of ORCPT as it is sent (RFC 3461 §4.2)
+	MaxSolicit     = 1000  // the value of SOLICIT (RFC 3865 §2.2)
+	MaxXValue      = 255   // an attribute value of XCLIENT or XFORWARD as it is sent (Postfix XFORWARD_README)
 	MaxParams      = 32    // parameters of one MAIL or RCPT command; ours
 )

@@ -5,13 +5,19 @@ import "strconv"
 // MailParams are the parameters of one MAIL command, decoded. The zero value
 // has none.
 type MailParams struct {
-	Size  int64    // SIZE=, in octets (RFC 1870 §6). If zero, not given. More than an int64 holds is MaxInt64.
-	Body  BodyType // BODY= (RFC 6152 §2, RFC 3030 §3). If "", not given.
-	UTF8  bool     // SMTPUTF8 (RFC 6531 §3.4)
-	Auth  string   // AUTH=, a mailbox, or "<>" for an unknown identity (RFC 4954 §5). If "", not given.
-	Ret   Ret      // RET= (RFC 3461 §4.3). If "", not given.
-	EnvID string   // ENVID=, printable ASCII (RFC 3461 §4.4). If "", not given.
-	Other []Param  // parameters of the application's own extensions, in order
+	Size       int64     // SIZE=, in octets (RFC 1870 §6). If zero, not given. More than an int64 holds is MaxInt64.
+	Body       BodyType  // BODY= (RFC 6152 §2, RFC 3030 §3). If "", not given.
+	UTF8       bool      // SMTPUTF8 (RFC 6531 §3.4)
+	RequireTLS bool      // REQUIRETLS: every hop must use verified TLS (RFC 8689 §4)
+	PRDR       bool      // PRDR: after the data one reply for each recipient (draft-hall-prdr)
+	Priority   Priority  // MT-PRIORITY= (RFC 6710 §5). If zero, not given.
+	Auth       string    // AUTH=, a mailbox, or "<>" for an unknown identity (RFC 4954 §5). If "", not given.
+	Ret        Ret       // RET= (RFC 3461 §4.3). If "", not given.
+	EnvID      string    // ENVID=, printable ASCII (RFC 3461 §4.4). If "", not given.
+	By         DeliverBy // BY= (RFC 2852 §4). If zero, not given.
+	Hold       Hold      // HOLDFOR= or HOLDUNTIL= (RFC 4865 §3). If zero, not given.
+	Solicit    string    // SOLICIT=, solicitation class keywords separated by commas (RFC 3865 §2.3). If "", not given.
+	Other      []Param   // parameters of the application's own extensions, in order
 }
 
 // BodyType is the value of BODY=: which octets the message may have.
@@ -69,7 +75,15 @@ func ParseMail(arg string, offers Offers, p *MailParams, own ...*Extension) (Rev
 		} else if err := param.Parse(p, value); err != nil {
 			return ReversePath{}, inValue(err, valueAt)
 		}
+		if param.Fits != nil {
+			if err := param.Fits(offers, p); err != nil {
+				return ReversePath{}, inValue(err, valueAt)
+			}
+		}
 		i = end
+	}
+	if p.Hold.For > 0 && p.By.Mode != 0 && p.Hold.For > p.By.Within {
+		return ReversePath{}, badValue(-1, "HOLDFOR ends after BY") // RFC 4865 §5.2.2
 	}
 	if !p.UTF8 && !m.IsASCII() {
 		return ReversePath{}, nonASCIIPath(CodeNoMailbox, arg, "address is not ASCII and SMTPUTF8 was not given")
@@ -103,6 +117,18 @@ func (p *MailParams) check() string {
 		return "ENVID is longer than 100 octets"
 	case p.Auth != "" && !isAuthIdentity(p.Auth):
 		return "AUTH is not a mailbox"
+	case p.Priority != Priority{} && p.Priority.String() == "":
+		return "MT-PRIORITY is not from -9 to 9"
+	case p.Solicit != "" && !isSolicit(p.Solicit):
+		return "SOLICIT is not a list of solicitation class keywords"
+	case p.Hold.For > 0 && p.By.Mode != 0 && p.Hold.For >= p.By.Within:
+		return "HOLDFOR is not before the end of BY" // RFC 4865 §5.2.1
+	}
+	if why := p.By.check(); why != "" {
+		return why
+	}
+	if why := p.Hold.check(); why != "" {
+		return why
 	}
 	return checkOther(p.Other, func(name string) bool {
 		_, found := findMailParam(name, "", nil, nil)
@@ -210,6 +236,41 @@ func appendUTF8(dst []byte, p *MailParams) []byte {
 	}
 	return append(dst, " SMTPUTF8"...)
 }
+
+// requiretls-param = "REQUIRETLS", RFC 8689 §3
+func parseRequireTLS(p *MailParams, value string) error {
+	if value != "" {
+		return badValue(0, "REQUIRETLS takes no value")
+	}
+	p.RequireTLS = true
+	return nil
+}
+
+func appendRequireTLS(dst []byte, p *MailParams) []byte {
+	if !p.RequireTLS {
+		return dst
+	}
+	return append(dst, " REQUIRETLS"...)
+}
+
+// The parameter has no value, draft-hall-prdr §4.2.
+func parsePRDR(p *MailParams, value string) error {
+	if value != "" {
+		return badValue(0, "PRDR takes no value")
+	}
+	p.PRDR = true
+	return nil
+}
+
+func appendPRDR(dst []byte, p *MailParams) []byte {
+	if !p.PRDR {
+		return dst
+	}
+	return append(dst, " PRDR"...)
+}
+
+// dropPRDR: without it there is one reply for all.
+func dropPRDR(p *MailParams) { p.PRDR = false }
 
 // The value is a mailbox or "<>" as xtext, RFC 4954 §5.
 func parseAuth(p *MailParams, value string) error {

@@ -7,6 +7,7 @@ import "strings"
 type RcptParams struct {
 	Notify Notify  // NOTIFY= (RFC 3461 §4.1). If zero, not given.
 	ORcpt  ORcpt   // ORCPT= (RFC 3461 §4.2). If zero, not given.
+	RRVS   RRVS    // RRVS= (RFC 7293 §3.1). If zero, not given.
 	Other  []Param // parameters of the application's own extensions, in order
 }
 
@@ -76,6 +77,11 @@ func ParseRcpt(arg string, offers Offers, p *RcptParams, own ...*Extension) (For
 		} else if err := param.Parse(p, value); err != nil {
 			return ForwardPath{}, inValue(err, valueAt)
 		}
+		if param.Fits != nil {
+			if err := param.Fits(offers, p); err != nil {
+				return ForwardPath{}, inValue(err, valueAt)
+			}
+		}
 		i = end
 	}
 	return ForwardPath{m}, nil
@@ -101,6 +107,9 @@ func (p *RcptParams) check() string {
 		return "NOTIFY=NEVER does not stand alone"
 	}
 	if why := p.ORcpt.check(); why != "" {
+		return why
+	}
+	if why := p.RRVS.check(); why != "" {
 		return why
 	}
 	return checkOther(p.Other, func(name string) bool {
