@@ -194,17 +194,23 @@ func (o Offers) CheckMail(p *MailParams, own ...*Extension) error {
 	}
 	for i := range len(table) + len(own) {
 		row := rowAt(i, own)
+		if len(row.Mail) == 0 {
+			continue
+		}
+		offered := o.Has(row.Keyword)
 		for j := range row.Mail {
 			param := &row.Mail[j]
+			if offered {
+				if param.Fits == nil {
+					continue
+				}
+				if err := param.Fits(o, p); err != nil {
+					return unfit(row.Keyword, param.Name, err)
+				}
+				continue
+			}
 			if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
-				if !o.Has(row.Keyword) {
-					return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
-				}
-				if param.Fits != nil {
-					if err := param.Fits(o, p); err != nil {
-						return unfit(row.Keyword, param.Name, err)
-					}
-				}
+				return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
 			}
 		}
 	}
@@ -218,17 +224,23 @@ func (o Offers) CheckRcpt(p *RcptParams, own ...*Extension) error {
 	}
 	for i := range len(table) + len(own) {
 		row := rowAt(i, own)
+		if len(row.Rcpt) == 0 {
+			continue
+		}
+		offered := o.Has(row.Keyword)
 		for j := range row.Rcpt {
 			param := &row.Rcpt[j]
+			if offered {
+				if param.Fits == nil {
+					continue
+				}
+				if err := param.Fits(o, p); err != nil {
+					return unfit(row.Keyword, param.Name, err)
+				}
+				continue
+			}
 			if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
-				if !o.Has(row.Keyword) {
-					return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
-				}
-				if param.Fits != nil {
-					if err := param.Fits(o, p); err != nil {
-						return unfit(row.Keyword, param.Name, err)
-					}
-				}
+				return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
 			}
 		}
 	}
