@@ -55,12 +55,31 @@ func (s *Server) enrol(c *conn) (refusal smtp.Reply, ok bool) {
 	return refusal, true
 }
 
-// admit learns the connection's addresses and counts it with those of its
-// peer. The reply is why it may not stay, if it may not.
+// identify learns the connection's addresses. One that comes through a proxy
+// begins with a header that holds them.
+func (c *conn) identify() (err error) {
+	p := proxyUnder(c.raw)
+	if p != nil {
+		err = p.identify()
+		c.veiled = p.client == nil
+	}
+	local, remote := c.raw.LocalAddr(), c.raw.RemoteAddr()
+	c.update(func(i *Info) {
+		if i.LocalAddr, i.RemoteAddr = local, remote; p != nil && !c.veiled {
+			i.ProxyAddr = p.Conn.RemoteAddr()
+		}
+	})
+	if err == nil && c.raw == net.Conn(p) {
+		c.nc = p.Conn // there is nothing of the header left to read
+		c.in.Reset(c.nc, false)
+	}
+	return err
+}
+
+// admit counts the connection with those of its client. The reply is why it
+// may not stay, if it may not.
 func (c *conn) admit() (refusal smtp.Reply) {
-	remote := c.raw.RemoteAddr()
-	c.update(func(i *Info) { i.LocalAddr, i.RemoteAddr = c.raw.LocalAddr(), remote })
-	key, limited := ipKey(remote)
+	key, limited := c.countedBy()
 	if !limited {
 		return smtp.Reply{}
 	}
@@ -88,8 +107,8 @@ func (c *conn) turnAway(refusal smtp.Reply) {
 	if isLimit {
 		c.observe(Event{Kind: LimitHit, Reply: refusal})
 	}
-	if _, isTLS := c.raw.(tlsConn); isTLS {
-		return // it would take a handshake to say anything
+	if _, isTLS := c.raw.(tlsConn); isTLS || c.info.RemoteAddr == nil && proxyUnder(c.raw) != nil {
+		return // it would take a handshake, or a header, to say anything
 	}
 	c.raw.SetWriteDeadline(time.Now().Add(time.Second))
 	c.raw.Write(refusal.AppendTo(nil))
@@ -114,6 +133,15 @@ func (s *Server) forget(c *conn) {
 			close(s.drained)
 		}
 	}
+}
+
+// countedBy returns what the client is counted by. One that may speak for
+// others is not counted as one of them.
+func (c *conn) countedBy() (netip.Prefix, bool) {
+	if c.trusted() {
+		return netip.Prefix{}, false
+	}
+	return ipKey(c.RemoteAddr())
 }
 
 // ipKey is what connections are counted by: an IPv4 address, an IPv6 /64.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"sync"
 
@@ -26,7 +27,8 @@ type config struct {
 	verbs       map[smtp.Verb]*command // the rows of table and those of the application's verbs
 	handlers    map[smtp.Verb]VerbFunc // of the application's verbs
 	extensions  []Extension            // Server.Extensions, each with its Keyword
-	nothing     *offer                 // before EHLO, and after HELO
+	trusted     []netip.Prefix
+	nothing     *offer // before EHLO, and after HELO
 	greeting    smtp.Reply
 	connRate    *rates // nil: no limit
 	messageRate *rates // nil: no limit
@@ -65,6 +67,10 @@ func (s *Server) newConfig() (*config, error) {
 		chunkLines: or8(s.ChunkPolicy, Pass),
 	}
 	cfg.connRate, cfg.messageRate = newRates(cfg.limits.MaxConnRate), newRates(cfg.limits.MaxMessageRate)
+	var err error
+	if cfg.trusted, err = newTrusted(s.Trusted); err != nil {
+		return nil, err
+	}
 	if cfg.hostname == "" {
 		cfg.hostname, _ = os.Hostname()
 	}

@@ -31,7 +31,8 @@ type conn struct {
 	turned  bool         // there was no room for it
 	placed  bool         // it has one of the places of MaxTransactions
 	raw     net.Conn     // as accepted: deadlines and Close go here
-	nc      net.Conn     // what is read and written: raw, or TLS over it
+	nc      net.Conn     // what is read and written: raw, TLS over it, or what lies under its PROXY header
+	veiled  bool         // a proxy did not say whom it speaks for
 	in      wire.Input
 	out     []byte
 
@@ -96,12 +97,21 @@ func (c *conn) serve() {
 		}
 	}()
 	c.in.Reset(c.nc, false)
+	if err := c.identify(); err != nil {
+		c.aborted = true
+		c.end(err)
+		c.observe(Event{Kind: ProxyFailed, Err: err})
+		return
+	}
 	if refusal := c.admit(); refusal.Code != 0 {
 		c.turnAway(refusal)
 		return
 	}
 	if f := c.srv.ConnContext; f != nil {
 		c.ctx.parent = f(c.ctx.parent, c.raw)
+		if f := intercept.Opened(c.ctx.parent); f != nil {
+			f(&c.Conn)
+		}
 	}
 	c.intercept = intercept.From(c.ctx.parent)
 	c.opened = true

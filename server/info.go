@@ -48,6 +48,9 @@ func (c *Conn) Identity() string { return c.Info().Identity }
 // LogValue makes a Conn a short group in a log.
 func (c *Conn) LogValue() slog.Value {
 	i := c.Info()
+	if i.ProxyAddr != nil {
+		return slog.GroupValue(slog.String("id", i.ID), slog.Any("remote", i.RemoteAddr), slog.Any("proxy", i.ProxyAddr))
+	}
 	return slog.GroupValue(slog.String("id", i.ID), slog.Any("remote", i.RemoteAddr))
 }
 
@@ -66,8 +69,13 @@ type Info struct {
 	Role Role
 	// Hostname is the server's name.
 	Hostname string
-	// LocalAddr and RemoteAddr are the two ends.
+	// LocalAddr and RemoteAddr are the two ends, as a PROXY header or XCLIENT
+	// gave them if one did. RemoteAddr then has no IP if the address was said
+	// to be unavailable.
 	LocalAddr, RemoteAddr net.Addr
+	// ProxyAddr is where the connection comes from if RemoteAddr is not that
+	// but what a PROXY header or XCLIENT said. Otherwise it is nil.
+	ProxyAddr net.Addr
 	// Hello is the name the client gave, HelloVerb the command it used.
 	Hello     string
 	HelloVerb smtp.Verb

@@ -15,14 +15,15 @@ type Limits struct {
 	// If zero, 10,000.
 	MaxConns int
 	// MaxConnsPerIP limits the connections of one IPv4 address or IPv6 /64;
-	// one more gets 421. If zero, 50. It does not apply to unix sockets.
+	// one more gets 421. If zero, 50. It does not apply to unix sockets, nor
+	// to clients in Server.Trusted until they say whom they speak for.
 	MaxConnsPerIP int
 	// MaxConnRate limits the connections that one IPv4 address or IPv6 /64
 	// opens in a minute; one more gets 421 4.7.0 in place of the greeting. As
 	// many may come at once, and then as many a minute, evenly. It is a brake
 	// on clients that come back at once after each refusal, which
-	// MaxConnsPerIP does not see. It does not apply to unix sockets. If zero,
-	// there is no limit: large senders and NATs look alike.
+	// MaxConnsPerIP does not see; the same clients are exempt. If zero, there
+	// is no limit: large senders and NATs look alike.
 	MaxConnRate int
 	// MaxTransactions limits the mail transactions under way in the whole
 	// server; MAIL beyond gets 452 4.3.2, and the client tries again later. It
@@ -83,6 +84,9 @@ type Limits struct {
 
 	// HandshakeTimeout bounds a TLS handshake. If zero, 1 minute.
 	HandshakeTimeout time.Duration
+	// ProxyTimeout is how long a connection of a ProxyListener may take for
+	// its header. If zero, 5 seconds: a proxy sends it at once.
+	ProxyTimeout time.Duration
 	// CommandTimeout is how long the server waits for a command. If zero, 5
 	// minutes, as RFC 5321 §4.5.3.2.7 asks.
 	CommandTimeout time.Duration
@@ -147,11 +151,12 @@ func (l Limits) withDefaults() Limits {
 	}
 	l.MaxLine = min(max(l.MaxLine, 0), 2048)
 	l.HandshakeTimeout = or(l.HandshakeTimeout, time.Minute)
+	l.ProxyTimeout = or(l.ProxyTimeout, 5*time.Second)
 	l.CommandTimeout = or(l.CommandTimeout, 5*time.Minute)
 	l.DataTimeout = or(l.DataTimeout, 3*time.Minute)
 	l.MinDataRate = or(l.MinDataRate, 100)
 	l.WriteTimeout = or(l.WriteTimeout, 5*time.Minute)
-	for _, d := range []*time.Duration{&l.HandshakeTimeout, &l.CommandTimeout, &l.DataTimeout, &l.WriteTimeout} {
+	for _, d := range []*time.Duration{&l.HandshakeTimeout, &l.ProxyTimeout, &l.CommandTimeout, &l.DataTimeout, &l.WriteTimeout} {
 		if *d < 0 {
 			*d = forever
 		}

@@ -22,6 +22,7 @@ const (
 	MessageAccepted                      // Size octets for Recipients, answered with Reply
 	MessageRefused                       // the same, but not accepted; Err if it was cut short
 	LimitHit                             // a limit made the server send Reply
+	ProxyFailed                          // a connection was closed for want of a good PROXY header, because of Err
 )
 
 // String returns the kind as a log message.
@@ -45,6 +46,8 @@ func (k EventKind) String() string {
 		return "message refused"
 	case LimitHit:
 		return "limit hit"
+	case ProxyFailed:
+		return "PROXY failed"
 	}
 	return "unknown"
 }
@@ -78,7 +81,7 @@ type ObserverFunc func(Event)
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
 // LogObserver returns an Observer that logs connections, messages, TLS
-// failures and limits at level Info, commands and replies at level Debug. If
+// and PROXY failures and limits at level Info, commands and replies at level Debug. If
 // l is nil, slog.Default is used.
 func LogObserver(l *slog.Logger) Observer {
 	if l == nil {

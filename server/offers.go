@@ -136,8 +136,3 @@ func (c *conn) mayAuth() bool {
 	}
 	return c.encrypted || c.srv.PlaintextAuthOnLoopback && c.onLoopback()
 }
-
-func (c *conn) onLoopback() bool {
-	addr := c.RemoteAddr()
-	return addr != nil && (addr.Network() == "unix" || addrIP(addr).IsLoopback())
-}

@@ -66,7 +66,7 @@ func (c *conn) mayBegin() (refusal smtp.Reply) {
 		}
 	}
 	if r := c.cfg.messageRate; r != nil {
-		if key, limited := ipKey(c.RemoteAddr()); limited && !r.take(key, time.Now()) {
+		if key, limited := c.countedBy(); limited && !r.take(key, time.Now()) {
 			c.giveBack()
 			return tooManyPerMinute
 		}

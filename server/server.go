@@ -108,6 +108,14 @@ type Server struct {
 	// application can keep, and the application's own.
 	Extensions []Extension
 
+	// Trusted are the networks of proxies and filters that may say whom they
+	// speak for: in a PROXY header where ProxyListener asks for one, and by
+	// XCLIENT and XFORWARD (Postfix's XCLIENT_README and XFORWARD_README),
+	// which no other client is offered and which are refused with 550 from
+	// any other. Whoever is in one of them can take every client's place. A
+	// unix socket counts as 127.0.0.1 and ::1. If empty, nobody is trusted.
+	Trusted []netip.Prefix
+
 	// Limits bound what clients can make the server do. Zero fields mean
 	// safe defaults.
 	Limits Limits
@@ -238,7 +246,8 @@ func (s *Server) Serve(l net.Listener) error {
 // mail transactions under way come to their end, and returns when the last
 // connection has gone. When ctx ends first, what is left is cut off as Close
 // does it, and ctx's error is returned. Connections that are in a TLS
-// handshake have five seconds for it.
+// handshake have five seconds for it, those that owe a PROXY header
+// Limits.ProxyTimeout.
 func (s *Server) Shutdown(ctx context.Context) error {
 	drained, conns := s.stopListening()
 	for _, c := range conns {

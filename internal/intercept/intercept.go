@@ -20,6 +20,7 @@ type Func func(ctx context.Context, verb string, line []byte) (a Action, ok bool
 type (
 	key       struct{}
 	hiddenKey struct{}
+	openedKey struct{}
 )
 
 // With returns a context for server.Server.ConnContext that carries f.
@@ -40,5 +41,18 @@ func WithHidden(ctx context.Context, f func(keyword string) bool) context.Contex
 // Hidden returns the function in ctx, or nil.
 func Hidden(ctx context.Context) func(keyword string) bool {
 	f, _ := ctx.Value(hiddenKey{}).(func(string) bool)
+	return f
+}
+
+// WithOpened returns a context for server.Server.ConnContext: f gets the
+// *server.Conn that the context is for before anything is observed of it. Its
+// address would not do to tell connections apart: a proxy may give any.
+func WithOpened(ctx context.Context, f func(conn any)) context.Context {
+	return context.WithValue(ctx, openedKey{}, f)
+}
+
+// Opened returns the function in ctx, or nil.
+func Opened(ctx context.Context) func(conn any) {
+	f, _ := ctx.Value(openedKey{}).(func(any))
 	return f
 }

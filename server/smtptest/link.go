@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/internal/intercept"
+	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -64,7 +65,6 @@ func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context
 	}
 	l := &link{srv: s, conn: conn}
 	s.mu.Lock()
-	s.opening[conn.RemoteAddr().String()] = l
 	slow := slices.ContainsFunc(s.faults, func(r *rule) bool { return r.rate > 0 })
 	s.mu.Unlock()
 	if t, ok := conn.(interface{ SetReadBuffer(int) error }); ok && slow {
@@ -72,6 +72,11 @@ func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context
 	}
 	ctx = context.WithValue(ctx, linkKey{}, l)
 	ctx = intercept.WithHidden(ctx, s.hides)
+	ctx = intercept.WithOpened(ctx, func(conn any) {
+		s.mu.Lock()
+		s.links[conn.(*server.Conn)] = l
+		s.mu.Unlock()
+	})
 	return intercept.With(ctx, l.command)
 }
 

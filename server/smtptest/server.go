@@ -56,7 +56,6 @@ type Server struct {
 	hidden   []string
 	accounts map[string]string // password by user
 	tokens   map[string]string // user by token
-	opening  map[string]*link  // by remote address, between accept and observe
 	links    map[*server.Conn]*link
 
 	served chan struct{} // closed when Serve has returned; nil before Start
@@ -141,7 +140,6 @@ func (s *Server) Start() error {
 	if s.MaxOctets > 0 {
 		s.recorder.maxOctets = s.MaxOctets
 	}
-	s.opening = make(map[string]*link)
 	s.links = make(map[*server.Conn]*link)
 	c := s.Config
 	if c.Handler == nil {

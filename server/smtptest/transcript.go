@@ -138,12 +138,6 @@ func (s *Server) observe(e server.Event) {
 	l := s.links[e.Conn]
 	switch e.Kind {
 	case server.ConnOpened:
-		addr := e.Conn.RemoteAddr().String()
-		if l = s.opening[addr]; l == nil {
-			l = &link{srv: s}
-		}
-		delete(s.opening, addr)
-		s.links[e.Conn] = l
 		l.log = s.log.open()
 	case server.ConnClosed:
 		delete(s.links, e.Conn)
