@@ -2,7 +2,12 @@
 
 package interop
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
 
 const postfixAccount = 60001 // see run
 
@@ -63,6 +68,8 @@ error     unix - - n -  - error
 retry     unix - - n -  - error
 discard   unix - - n -  - discard
 virtual   unix - n n -  - virtual
+smtp      unix - - n -  - smtp
+lmtp      unix - - n -  - lmtp
 anvil     unix - - n -  1 anvil
 postlog   unix-dgram n - n - 1 postlogd
 `
@@ -78,9 +85,16 @@ mech_list: PLAIN LOGIN
 // startPostfix starts Postfix's master in the foreground.
 func startPostfix(t *testing.T, certs certificates) *mailServer {
 	t.Helper()
+	return startPostfixWith(t, certs, "", "")
+}
+
+// startPostfixWith starts Postfix with more lines in main.cf and master.cf.
+func startPostfixWith(t *testing.T, certs certificates, main, master string) *mailServer {
+	t.Helper()
 	s := newMailServer(t, "postfix", "var/log/mail.log", certs)
-	s.write(t, "etc/postfix/main.cf", []byte(postfixMain), 0o644)
-	s.write(t, "etc/postfix/master.cf", s.fill(postfixMaster), 0o644)
+	s.write(t, "etc/postfix/main.cf", s.fill(postfixMain+main), 0o644)
+	s.write(t, "etc/postfix/master.cf", s.fill(postfixMaster+master), 0o644)
+	s.write(t, "etc/tls/ca.pem", certs.ca, 0o644)
 	s.write(t, "etc/postfix/dynamicmaps.cf", nil, 0o644)
 	s.write(t, "etc/postfix/sasl/smtpd.conf", []byte(postfixSASL), 0o644)
 	// What postfix-install and "postfix check" would make.
@@ -100,4 +114,30 @@ func startPostfix(t *testing.T, certs certificates) *mailServer {
 	s.chown(t, "etc/sasldb2", postfixAccount)
 	s.run(t, "/usr/lib/postfix/sbin/master", "-d", "-c", "/etc/postfix")
 	return s
+}
+
+// relayTo is configuration for Postfix to hand mail for a domain to nexthop.
+func relayTo(domain, nexthop string) string {
+	return fmt.Sprintf("relay_domains = %[1]s\ntransport_maps = inline:{ {%[1]s = %[2]s} }\n", domain, nexthop)
+}
+
+// logged waits for a line of the server's log that has all of the texts.
+func (s *mailServer) logged(t *testing.T, texts ...string) string {
+	t.Helper()
+	var found string
+	s.eventually(t, fmt.Sprintf("a line with %q in the log", texts), func() bool {
+		data, _ := os.ReadFile(s.path(s.log))
+	lines:
+		for line := range strings.Lines(string(data)) {
+			for _, text := range texts {
+				if !strings.Contains(line, text) {
+					continue lines
+				}
+			}
+			found = line
+			return true
+		}
+		return false
+	})
+	return found
 }
