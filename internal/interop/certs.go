@@ -5,6 +5,7 @@ package interop
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -18,9 +19,9 @@ import (
 // beside localhost and 127.0.0.1.
 const serverName = "mx.example.net"
 
-// certificates is a certificate authority and a server certificate made by it,
-// as PEM.
-type certificates struct{ ca, cert, key []byte }
+// certificates is a certificate authority and two certificates made by it, as
+// PEM: a server's and the one of user.
+type certificates struct{ ca, cert, key, clientCert, clientKey []byte }
 
 func newCertificates(t *testing.T) certificates {
 	t.Helper()
@@ -45,16 +46,60 @@ func newCertificates(t *testing.T) certificates {
 		DNSNames:     []string{serverName, "localhost"},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
+	person := &x509.Certificate{
+		SerialNumber: big.NewInt(3),
+		Subject:      pkix.Name{CommonName: user},
+		NotBefore:    ca.NotBefore,
+		NotAfter:     ca.NotAfter,
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	caKey, leafKey := newKey(t), newKey(t)
-	key, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	return certificates{
+		ca:         sign(t, ca, ca, caKey, caKey),
+		cert:       sign(t, leaf, ca, leafKey, caKey),
+		key:        keyPEM(t, leafKey),
+		clientCert: sign(t, person, ca, leafKey, caKey),
+		clientKey:  keyPEM(t, leafKey),
+	}
+}
+
+// client is how a client of ours speaks TLS: it trusts the authority and has a
+// certificate.
+func (c certificates) client(t *testing.T) *tls.Config {
+	t.Helper()
+	return &tls.Config{RootCAs: c.pool(), Certificates: []tls.Certificate{pair(t, c.clientCert, c.clientKey)}}
+}
+
+// server is how a server of ours speaks TLS: it asks for a certificate.
+func (c certificates) server(t *testing.T) *tls.Config {
+	t.Helper()
+	return &tls.Config{Certificates: []tls.Certificate{pair(t, c.cert, c.key)},
+		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: c.pool()}
+}
+
+func (c certificates) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(c.ca)
+	return pool
+}
+
+func pair(t *testing.T, cert, key []byte) tls.Certificate {
+	t.Helper()
+	p, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return certificates{
-		ca:   sign(t, ca, ca, caKey, caKey),
-		cert: sign(t, leaf, ca, leafKey, caKey),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+	return p
+}
+
+func keyPEM(t *testing.T, k *rsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // RSA, for Debian's OpenSMTPD 6.8 with OpenSSL 3 cannot sign with an elliptic curve.

@@ -1,7 +1,8 @@
 // Package interop holds the tests that exchange mail with other people's
-// software: examples/sink receives from swaks, msmtp, curl, Python's smtplib
-// and smtp-source, and examples/send delivers to smtp-sink, Postfix, Exim and
-// OpenSMTPD.
+// software. Swaks, msmtp, curl, Python's smtplib, smtp-source, Postfix, Exim,
+// Sendmail and Dovecot send to examples/sink or to a server of the test's own
+// (keeper), some through HAProxy; examples/send and the client package deliver
+// to smtp-sink, Postfix, Exim, OpenSMTPD, Sendmail and Dovecot.
 //
 // The tests stand behind the build tag interop and need root: every program
 // runs in a root directory of its own, unpacked from Debian's packages by the

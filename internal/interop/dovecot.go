@@ -4,9 +4,14 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -25,7 +30,8 @@ hostname = mx.example.net
 log_path = /var/log/dovecot.log
 base_dir = /run/dovecot
 state_dir = /run/dovecot
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-1-plus scram-sha-256 scram-sha-256-plus
+auth_mechanisms = plain login cram-md5 oauthbearer xoauth2 scram-sha-1 scram-sha-1-plus scram-sha-256 scram-sha-256-plus
+auth_failure_delay = 0
 login_trusted_networks = {TRUSTED}
 ssl = yes
 ssl_server_cert_file = /etc/tls/cert.pem
@@ -41,8 +47,27 @@ namespace inbox {
 passdb passwd-file {
   passwd_file_path = /etc/dovecot/users
 }
+oauth2 {
+  introspection_mode = local
+  username_attribute = sub
+}
+oauth2_local_validation {
+  dict fs {
+    fs posix {
+      prefix = /etc/dovecot/keys/
+    }
+  }
+}
+passdb oauth2 {
+  mechanisms_filter = oauthbearer xoauth2
+}
 userdb passwd-file {
   passwd_file_path = /etc/dovecot/users
+}
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
 }
 service imap-login {
   inet_listener imap {
@@ -70,6 +95,7 @@ service lmtp {
 }
 submission_relay_host = 127.0.0.1
 submission_relay_port = {RELAY}
+submission_backend_capabilities = 8bitmime binarymime chunking dsn
 submission_relay_trusted = yes
 `
 
@@ -92,7 +118,7 @@ type dovecot struct {
 // dovecotOptions are what differs between tests.
 type dovecotOptions struct {
 	trusted string // the networks that may say XCLIENT
-	relay   int    // the port that submission hands mail to
+	relay   string // the port that submission hands mail to
 	more    string // configuration
 }
 
@@ -102,13 +128,14 @@ func startDovecot(t *testing.T, certs certificates, o dovecotOptions) *dovecot {
 		submission: freePort(t), submissions: freePort(t)}
 	config := dovecotConfig + o.more
 	for name, value := range map[string]string{"TRUSTED": o.trusted,
-		"IMAP": fmt.Sprint(d.imap), "LMTP": fmt.Sprint(d.lmtp), "RELAY": fmt.Sprint(o.relay),
+		"IMAP": fmt.Sprint(d.imap), "LMTP": fmt.Sprint(d.lmtp), "RELAY": cmp.Or(o.relay, "1"),
 		"SUBMISSION": fmt.Sprint(d.submission), "SUBMISSIONS": fmt.Sprint(d.submissions)} {
 		config = strings.ReplaceAll(config, "{"+name+"}", value)
 	}
 	d.write(t, "etc/dovecot/dovecot.conf", []byte(config), 0o644)
 	d.write(t, "etc/dovecot/users", []byte(dovecotUsers), 0o600)
 	d.chown(t, "etc/dovecot/users", dovecotAccount)
+	d.write(t, "etc/dovecot/keys/default/HS256/default", []byte(base64.StdEncoding.EncodeToString(dovecotTokenKey)), 0o644)
 	d.write(t, "etc/tls/cert.pem", certs.cert, 0o644)
 	d.write(t, "etc/tls/key.pem", certs.key, 0o600)
 	d.mkdir(t, 0, 0o755, "run/dovecot", "var/log")
@@ -125,6 +152,20 @@ func startDovecot(t *testing.T, certs certificates, o dovecotOptions) *dovecot {
 	return d
 }
 
+// dovecotTokenKey is what the tokens that Dovecot believes are made with.
+var dovecotTokenKey = []byte("thirty-two octets, for HMAC-SHA2")
+
+// dovecotToken is a JSON Web Token (RFC 7519) that lets name in for an hour.
+func dovecotToken(name string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	now := time.Now().Unix()
+	text := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." +
+		encode(fmt.Appendf(nil, `{"sub":%q,"iat":%d,"exp":%d}`, name, now, now+3600))
+	mac := hmac.New(sha256.New, dovecotTokenKey)
+	mac.Write([]byte(text))
+	return text + "." + encode(mac.Sum(nil))
+}
+
 // delivered returns the message with that subject in a user's mailbox, which
 // is there when LMTP has said so.
 func (d *dovecot) delivered(t *testing.T, address, subject string) []byte {
@@ -136,4 +177,10 @@ func (d *dovecot) delivered(t *testing.T, address, subject string) []byte {
 	}
 	t.Fatalf("no message for %s about %s", address, subject)
 	return nil
+}
+
+// logged waits for a line of Dovecot's log that has all of the texts.
+func (d *dovecot) logged(t *testing.T, texts ...string) string {
+	t.Helper()
+	return d.process.logged(t, d.path("var/log/dovecot.log"), texts)
 }

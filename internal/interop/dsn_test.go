@@ -18,10 +18,10 @@ const relayDomain = "relay.example"
 // anew for the next hop, and our server there reads what the client was given:
 // both agree with Postfix on xtext.
 func TestDSNThroughPostfix(t *testing.T) {
-	k := keep(t, &keeper{Server: server.Server{Extensions: []server.Extension{server.DSN, server.SMTPUTF8}}}, nil, listenTCP(t))
+	k := keep(t, &keeper{Server: server.Server{Extensions: []server.Extension{server.DSN, server.SMTPUTF8}}}, listenTCP(t))
 	certs := newCertificates(t)
 	s := startPostfixWith(t, certs, relayTo(relayDomain, "smtp:[127.0.0.1]:"+port(k.addr)), "")
-	c := &client.Client{Addr: address(s.plain), TLSConfig: clientTLS(certs), Timeouts: client.EveryTimeout(30 * time.Second)}
+	c := &client.Client{Addr: address(s.plain), TLSConfig: certs.client(t), Timeouts: client.EveryTimeout(30 * time.Second)}
 	defer c.Close()
 	for _, test := range []struct {
 		name string
@@ -80,7 +80,7 @@ func TestDSNThroughPostfix(t *testing.T) {
 func TestDSNReportFromPostfix(t *testing.T) {
 	certs := newCertificates(t)
 	s := startPostfix(t, certs)
-	c := &client.Client{Addr: address(s.plain), TLSConfig: clientTLS(certs), Timeouts: client.EveryTimeout(30 * time.Second)}
+	c := &client.Client{Addr: address(s.plain), TLSConfig: certs.client(t), Timeouts: client.EveryTimeout(30 * time.Second)}
 	defer c.Close()
 	env, err := smtp.NewEnvelope(two, one)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -62,42 +63,41 @@ func listenUnix(t *testing.T, path string) net.Listener {
 	return l
 }
 
-// keep serves the listeners with k until the test ends. Serve may be
-// k.ServeTLS; if nil, it is k.Serve.
-func keep(t *testing.T, k *keeper, serve func(net.Listener) error, listeners ...net.Listener) *keeper {
+// keep serves l with k until the test ends.
+func keep(t *testing.T, k *keeper, l net.Listener) *keeper {
 	t.Helper()
-	if serve == nil {
-		serve = k.Serve
-	}
 	k.changed = make(chan struct{})
-	k.addr = listeners[0].Addr().String()
+	k.addr = l.Addr().String()
 	k.Hostname = "keeper.example.com"
 	k.Handler = server.HandlerFunc(func(_ context.Context, c *server.Conn) (server.Session, error) {
 		return &keeping{keeper: k, conn: c}, nil
 	})
 	k.Observer = server.ObserverFunc(k.observe)
 	k.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	done := make(chan error)
-	for _, l := range listeners {
-		go func() { done <- serve(l) }()
-	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the keeper was told: %q", k.lines)
+		}
+	})
+	k.listen(t, l, k.Serve)
+	return k
+}
+
+// listen serves one more listener. Serve is k.Serve or k.ServeTLS.
+func (k *keeper) listen(t *testing.T, l net.Listener, serve func(net.Listener) error) {
+	done := make(chan error, 1)
+	go func() { done <- serve(l) }()
 	t.Cleanup(func() {
 		k.Close()
-		for range listeners {
-			if err := <-done; !errors.Is(err, server.ErrServerClosed) {
-				t.Error(err)
-			}
+		if err := <-done; !errors.Is(err, server.ErrServerClosed) {
+			t.Error(err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), eventTime)
 		defer cancel()
 		if err := k.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
-		if t.Failed() {
-			t.Logf("the keeper was told: %q", k.lines)
-		}
 	})
-	return k
 }
 
 func (k *keeper) observe(e server.Event) {
@@ -140,22 +140,24 @@ func (k *keeper) waitFor(t *testing.T, what string, is func() bool) {
 // message waits for a message with that subject.
 func (k *keeper) message(t *testing.T, subject string) keptMessage {
 	t.Helper()
-	return k.messages(t, subject, 1)[0]
+	k.waitFor(t, "a message about "+subject, func() bool { return len(k.find(subject)) > 0 })
+	return k.about(subject)[0]
 }
 
-// messages waits for n messages with that subject.
-func (k *keeper) messages(t *testing.T, subject string, n int) []keptMessage {
-	t.Helper()
-	var found []keptMessage
-	k.waitFor(t, "a message about "+subject, func() bool {
-		found = found[:0]
-		for _, m := range k.kept {
-			if bytes.Contains(m.data, []byte("\nSubject: "+subject+"\r\n")) {
-				found = append(found, m)
-			}
+// about returns the messages with that subject that have come so far.
+func (k *keeper) about(subject string) []keptMessage {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.find(subject)
+}
+
+// find is about, for who holds mu.
+func (k *keeper) find(subject string) (found []keptMessage) {
+	for _, m := range k.kept {
+		if bytes.Contains(m.data, []byte("\nSubject: "+subject+"\r\n")) {
+			found = append(found, m)
 		}
-		return len(found) >= n
-	})
+	}
 	return found
 }
 
@@ -212,4 +214,9 @@ func (s *keeping) Close(error)                               {}
 func port(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
 	return port
+}
+
+func portOf(addr string) int {
+	n, _ := strconv.Atoi(port(addr))
+	return n
 }

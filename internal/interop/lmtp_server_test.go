@@ -28,7 +28,7 @@ func TestLMTPFromPostfix(t *testing.T) {
 			if test.name == "unix" {
 				l = listenUnix(t, filepath.Join(s.dir, "run/keeper"))
 			}
-			k := keep(t, &keeper{Server: server.Server{Role: server.LMTP}}, nil, l)
+			k := keep(t, &keeper{Server: server.Server{Role: server.LMTP}}, l)
 			subject := "from postfix by " + test.name
 			msg := message(subject)
 			r := send(t, msg, s.plain, "-from", two, "-tls", "none",
@@ -61,7 +61,7 @@ func TestLMTPFromPostfix(t *testing.T) {
 					t.Errorf("the report is not about %s:\n%s", local, report)
 				}
 			}
-			if n := len(k.messages(t, subject, 1)); n != 1 {
+			if n := len(k.about(subject)); n != 1 {
 				t.Errorf("delivered %d times", n)
 			}
 		})

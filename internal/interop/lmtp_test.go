@@ -4,8 +4,6 @@ package interop
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
@@ -16,13 +14,6 @@ import (
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/smtp"
 )
-
-// clientTLS trusts the authority of certs.
-func clientTLS(certs certificates) *tls.Config {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(certs.ca)
-	return &tls.Config{RootCAs: roots}
-}
 
 // newEnvelope is a message from author.
 func newEnvelope(t *testing.T, to ...string) smtp.Envelope {
@@ -107,7 +98,7 @@ func TestLMTPToDovecot(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var seen events
 			c := &client.Client{LMTP: true, Network: test.network, Addr: test.addr, Chunking: test.chunking,
-				TLSConfig: clientTLS(certs), Timeouts: client.EveryTimeout(30 * time.Second), Trace: seen.trace()}
+				TLSConfig: certs.client(t), Timeouts: client.EveryTimeout(30 * time.Second), Trace: seen.trace()}
 			defer c.Close()
 			for n := range 2 { // the second on the connection of the first
 				subject := "lmtp " + test.name + strings.Repeat(" again", n)

@@ -102,6 +102,25 @@ func (p *process) eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// logged waits for a line of the process's log that has all of the texts.
+func (p *process) logged(t *testing.T, log string, texts []string) (found string) {
+	t.Helper()
+	p.eventually(t, fmt.Sprintf("a line with %q in the log", texts), func() bool {
+	lines:
+		for line := range strings.Lines(readFile(log)) {
+			for _, text := range texts {
+				if !strings.Contains(line, text) {
+					continue lines
+				}
+			}
+			found = line
+			return true
+		}
+		return false
+	})
+	return found
+}
+
 // result is what a program left that did its work and ended.
 type result struct {
 	code   int

@@ -4,8 +4,6 @@ package interop
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 )
 
@@ -124,20 +122,5 @@ func relayTo(domain, nexthop string) string {
 // logged waits for a line of the server's log that has all of the texts.
 func (s *mailServer) logged(t *testing.T, texts ...string) string {
 	t.Helper()
-	var found string
-	s.eventually(t, fmt.Sprintf("a line with %q in the log", texts), func() bool {
-		data, _ := os.ReadFile(s.path(s.log))
-	lines:
-		for line := range strings.Lines(string(data)) {
-			for _, text := range texts {
-				if !strings.Contains(line, text) {
-					continue lines
-				}
-			}
-			found = line
-			return true
-		}
-		return false
-	})
-	return found
+	return s.process.logged(t, s.path(s.log), texts)
 }

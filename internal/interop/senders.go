@@ -15,14 +15,20 @@ type submission struct {
 	port     int
 	tls      string // "", "starttls" or "implicit"
 	mech     string // "" for no AUTH
-	password string
+	password string // or a token
+	cert     bool   // present the client certificate
 	lmtp     bool
 	from     string
 	to       []string
 	message  []byte
 }
 
-const caPath = "/tmp/ca.pem"
+// Where programs find the authority of certificates, and a client's own.
+const (
+	caPath   = "/tmp/ca.pem"
+	certPath = "/tmp/client.pem"
+	keyPath  = "/tmp/client.key"
+)
 
 // A sender is a program that sends mail, found in the root "tools".
 type sender struct {
@@ -93,6 +99,10 @@ func msmtp(t *testing.T, r *root, s submission) ([]string, []byte) {
 		set("tls_starttls", "off")
 		set("tls_trust_file", caPath)
 	}
+	if s.cert {
+		set("tls_cert_file", certPath)
+		set("tls_key_file", keyPath)
+	}
 	if s.mech != "" {
 		set("auth", strings.ToLower(s.mech))
 		set("user", user)
@@ -121,8 +131,18 @@ func curl(t *testing.T, r *root, s submission) ([]string, []byte) {
 		scheme = "smtps"
 		argv = append(argv, "--cacert", caPath)
 	}
+	if s.cert {
+		argv = append(argv, "--cert", certPath, "--key", keyPath)
+	}
 	if s.mech != "" {
-		argv = append(argv, "--user", user+":"+s.password, "--login-options", "AUTH="+s.mech)
+		argv = append(argv, "--login-options", "AUTH="+s.mech)
+	}
+	switch s.mech {
+	case "":
+	case "OAUTHBEARER", "XOAUTH2":
+		argv = append(argv, "--user", user, "--oauth2-bearer", s.password)
+	default:
+		argv = append(argv, "--user", user+":"+s.password)
 	}
 	return append(argv, "--mail-rcpt-allowfails",
 		fmt.Sprintf("%s://127.0.0.1:%d/curl.example.org", scheme, s.port)), nil
