@@ -37,7 +37,10 @@ type Client struct {
 	// LMTP speaks LMTP (RFC 2033): each recipient has an outcome of his own. If
 	// false, SMTP.
 	LMTP bool
-	// Dial makes the network connections, for a proxy or a local address. With
+	// LocalAddr is the IP address that connections are made from. If empty, the
+	// system chooses. Dial, if set, is not told of it.
+	LocalAddr string
+	// Dial makes the network connections, for a proxy or a tunnel. With
 	// ImplicitTLS the handshake follows. If nil, a net.Dialer does.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Timeouts limits every wait. Zero fields have the defaults of RFC 5321.
@@ -53,10 +56,13 @@ type Client struct {
 	IdleTimeout time.Duration
 	// MaxAge is how long a connection is used. If zero, 1 hour.
 	MaxAge time.Duration
-	// MaxMessages limits the messages sent over one connection. If zero, there is
-	// no limit: a server that has one says so, and the message goes again over a
-	// new connection.
+	// MaxMessages limits the messages sent over one connection, as MAILMAX does
+	// if the server announces it (RFC 9422). If zero, there is no limit: a server
+	// that has one says so, and the message goes again over a new connection.
 	MaxMessages int
+	// Rate limits how many messages begin in how much time, over all connections.
+	// Who is early waits. If zero, there is no limit.
+	Rate Rate
 
 	// AllOrNothing sends nothing if one recipient is refused, at the cost of one
 	// round trip. With LMTP a recipient can still fail alone after the data. If
@@ -115,19 +121,25 @@ type Client struct {
 // server's last word is missing, errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
 	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
-	t := &w.t
-	defer t.close()
-	if err := t.prepare(); err != nil {
-		return t.end(nil, err)
+	defer w.t.close()
+	if err := w.t.prepare(); err != nil {
+		return w.t.end(nil, err)
 	}
 	if !c.queue.join(c.limits()) {
-		return t.end(nil, ErrClosed)
+		return w.t.end(nil, ErrClosed)
 	}
 	defer c.queue.part()
+	return c.deliver(w)
+}
+
+// deliver is Send for who is counted in the queue.
+func (c *Client) deliver(w *waiter) (*Result, error) {
+	t := &w.t
 	for redialled := c.NoRedial; ; redialled = true {
 		conn, err := c.attempt(w, redialled)
 		if err == errAgain {
 			if err = t.again(); err == nil {
+				w.fresh = true
 				continue
 			}
 		}
@@ -150,6 +162,11 @@ func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 		return h.conn, h.err
 	}
 	defer c.queue.release(conn)
+	if !h.chained {
+		if err := c.queue.pace(t.ctx); err != nil {
+			return conn, err
+		}
+	}
 	defer conn.leave()
 	done := false
 	defer func() {
@@ -180,58 +197,62 @@ var errAborted = errors.New("given up in the middle of a message")
 // connection returns a connection that is ready for MAIL, or a handover that says
 // why there is none.
 func (c *Client) connection(w *waiter) (*Conn, handover, error) {
-	for {
-		h, wait := c.queue.take(w)
-		if wait {
-			var err error
-			if h, err = c.queue.await(w.t.ctx, w); err != nil {
-				return nil, h, err
-			}
-		}
-		if h.lost { // another's doing: nothing of the message was written
-			if err := w.t.again(); err != nil {
-				c.queue.freeSlot()
-				return nil, h, err
-			}
-			h = handover{}
-		}
-		switch {
-		case h.err != nil || h.chained:
-			return h.conn, h, nil
-		case h.conn == nil:
-			conn, err := c.fill(w.t.ctx)
-			return conn, h, err
-		case c.reuse(h.conn):
-			return h.conn, h, nil
+	h, wait := c.queue.take(w)
+	if wait {
+		var err error
+		if h, err = c.queue.await(w.t.ctx, w); err != nil {
+			return nil, h, err
 		}
 	}
+	if h.lost { // another's doing: nothing of the message was written
+		if err := w.t.again(); err != nil {
+			c.queue.freeSlot()
+			return nil, h, err
+		}
+		h = handover{}
+	}
+	if h.err != nil || h.chained || h.conn != nil && c.reuse(h.conn) {
+		return h.conn, h, nil
+	}
+	old := h.old
+	if h.conn != nil {
+		old = h.conn
+	}
+	conn, err := c.fill(w.t.ctx, old)
+	return conn, h, err
 }
 
-// fill makes a connection in a slot. If it cannot, the slot is free again.
-func (c *Client) fill(ctx context.Context) (conn *Conn, err error) {
+// fill makes a connection in a slot, which is old's if that is not nil. If it
+// cannot, the slot is free again.
+func (c *Client) fill(ctx context.Context, old *Conn) (conn *Conn, err error) {
 	defer func() {
 		if conn == nil {
+			c.queue.unused()
 			c.queue.freeSlot()
 		}
 	}()
+	if old != nil {
+		c.queue.clear(ctx, old)
+	}
 	return c.connect(ctx)
 }
 
-// reuse reports whether conn, which was idle, is still good. If not, it is closed
-// and its slot free.
-func (c *Client) reuse(conn *Conn) (good bool) {
-	defer func() {
-		if !good {
-			defer c.queue.freeSlot()
-			conn.Close()
-		}
-	}()
-	if !conn.quiet() {
+// reuse reports whether conn, which was idle, is still good.
+func (c *Client) reuse(conn *Conn) bool {
+	if c.queue.spent(conn) || !conn.quiet() {
 		return false
 	}
+	told := false
+	defer func() {
+		if !told { // the hook panics
+			conn.Close()
+			c.queue.freeSlot()
+		}
+	}()
 	if t := c.Trace; t != nil && t.Reused != nil {
 		t.Reused(conn.info)
 	}
+	told = true
 	return true
 }
 
@@ -240,25 +261,32 @@ func (c *Client) reuse(conn *Conn) (good bool) {
 func (c *Client) Connect(ctx context.Context) (*Conn, error) { return c.connect(ctx) }
 
 // CloseIdle says QUIT on the connections that nobody uses.
-func (c *Client) CloseIdle() { c.queue.closeIdle() }
+func (c *Client) CloseIdle() { c.queue.slots().closeIdle() }
 
 // Close lets no new call of Send begin, waits for those that run and says QUIT on
 // what is left, for which it waits no longer than Timeouts.Quit. A second Close
 // returns ErrClosed.
-func (c *Client) Close() error { return c.queue.close() }
+func (c *Client) Close() error {
+	s := c.queue.slots()
+	err := s.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.queue.stop()
+	return err
+}
+
+// Stats counts what there is now.
+func (c *Client) Stats() Stats { return c.queue.slots().stats(1) }
 
 func (c *Client) limits() limits {
-	const many = 1 << 30
-	l := limits{open: c.MaxConns, idle: c.MaxIdle, messages: c.MaxMessages, idleTimeout: c.IdleTimeout, maxAge: c.MaxAge}
-	switch {
-	case l.open == 0:
-		l.open = 10
-	case l.open < 0:
-		l.open = many
+	l := limits{
+		open:        orDefault(c.MaxConns, 10, unlimited),
+		messages:    c.MaxMessages,
+		idleTimeout: c.IdleTimeout,
+		maxAge:      c.MaxAge,
+		interval:    c.Rate.interval(),
 	}
-	if l.idle == 0 {
-		l.idle = min(l.open, max(10, c.MaxConns))
-	}
+	l.idle = orDefault(c.MaxIdle, orDefault(c.MaxConns, 10, 10), 0)
 	if l.idleTimeout <= 0 {
 		l.idleTimeout = 30 * time.Second
 	}
@@ -266,4 +294,15 @@ func (c *Client) limits() limits {
 		l.maxAge = time.Hour
 	}
 	return l
+}
+
+// orDefault reads a limit: zero means def, and a negative number none.
+func orDefault(n, def, none int) int {
+	switch {
+	case n == 0:
+		return def
+	case n < 0:
+		return none
+	}
+	return n
 }

@@ -73,9 +73,14 @@ type Conn struct {
 	bodyType  smtp.BodyType
 	utf8      bool    // MAIL said SMTPUTF8
 	messages  int     // transactions begun by Send
+	maxMail   int     // of them that the server takes; 0 if it announces no limit
 	behind    *waiter // whose envelope has been written behind the data
 	opened    time.Time
 	idleSince time.Time
+
+	home         *queue // of the Client that made it; nil if none did
+	older, newer *Conn  // its neighbours among all idle connections of the Client or Pool
+	passed       int    // messages since others wait for its slot
 
 	wait     time.Duration // limit for the reply that is being read
 	armed    bool          // the read deadline stands for this reply
@@ -183,6 +188,10 @@ func (c *Conn) TLSConnectionState() (tls.ConnectionState, bool) {
 
 // Err returns why the connection is of no more use, nil while it is.
 func (c *Conn) Err() error { return c.dead }
+
+// full reports whether the server has announced that it takes no further message
+// (RFC 9422 §4.1).
+func (c *Conn) full() bool { return c.maxMail > 0 && c.messages >= c.maxMail }
 
 // Close closes the connection at once, without QUIT. Closing twice is harmless.
 // It must not be called while another method runs; end that by its context.

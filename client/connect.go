@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -32,6 +33,7 @@ func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	}()
 	_, port, _ := net.SplitHostPort(c.Addr)
 	fresh := newConn(nc, c.connConfig(network))
+	fresh.home = &c.queue
 	err = fresh.setUp(ctx, c, c.TLSMode.resolve(network, port))
 	if err == nil && c.Auth != nil {
 		err = fresh.Auth(ctx, c.Auth)
@@ -48,7 +50,15 @@ func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {
 	defer cancel()
 	dial := c.Dial
 	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
+		var d net.Dialer
+		if c.LocalAddr != "" {
+			ip, err := netip.ParseAddr(c.LocalAddr)
+			if err != nil {
+				return nil, localError{fmt.Errorf("LocalAddr: %w", err)}
+			}
+			d.LocalAddr = &net.TCPAddr{IP: ip.AsSlice(), Zone: ip.Zone()}
+		}
+		dial = d.DialContext
 	}
 	nc, err := dial(ctx, network, c.Addr)
 	if err != nil {
@@ -58,9 +68,6 @@ func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {
 }
 
 func (c *Client) connConfig(network string) *ConnConfig {
-	c.queue.mu.Lock()
-	defer c.queue.mu.Unlock()
-	c.queue.ids++
 	return &ConnConfig{
 		Host:              hostOf(network, c.Addr),
 		LMTP:              c.LMTP,
@@ -71,7 +78,7 @@ func (c *Client) connConfig(network string) *ConnConfig {
 		NormalizeLineEnds: c.NormalizeLineEnds,
 		Chunking:          c.Chunking,
 		Optimistic:        c.Optimistic,
-		id:                c.queue.ids,
+		id:                c.queue.slots().nextID(),
 	}
 }
 

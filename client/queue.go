@@ -11,23 +11,29 @@ import (
 
 // A queue shares the connections to one server among those who send: idle
 // connections, and callers that wait because there are as many connections as
-// there may be.
+// there may be, or because the Rate lets no message begin yet.
 //
 // Who holds a connection drives it. After the octets of his message he writes
 // the envelope of the first who waits, in the same write, reads the reply to his
 // own message and hands the connection over: one round trip for each message,
 // and no goroutine but the callers'.
+//
+// The mutex of its slots guards it.
 type queue struct {
-	mu      sync.Mutex
+	shared *slots // of the Pool; nil if the queue has its own
+	own    slots
+	limits limits // set by the first call; read without the lock afterwards
+
 	idle    []*Conn // the one used last is at the end
 	open    int     // connections that exist or are being made
 	waiting list.List
-	closed  bool
 	running int           // calls of Send, and closings of connections
-	drained chan struct{} // closed when running comes to zero after closed is set
+	turn    *list.Element // in the line of the slots; nil outside
 	reaper  *time.Timer
-	ids     uint64
-	limits  limits // set by the first call
+	forget  func() // nothing is left to be remembered of the queue; nil without a Pool
+
+	pacing   pacing
+	building sync.Mutex // held, and taken before the slots', while the envelope of a claimed waiter is written
 }
 
 // limits are a Client's numbers with the defaults filled in.
@@ -35,6 +41,7 @@ type limits struct {
 	open, idle          int
 	messages            int
 	idleTimeout, maxAge time.Duration
+	interval            time.Duration // between the beginnings of two messages; 0: none
 }
 
 // A waiter is a call of Send that wants a connection.
@@ -43,13 +50,14 @@ type waiter struct {
 	ready   chan handover // has room for one
 	element *list.Element
 	state   waitState
+	fresh   bool // it has had a connection that was gone: not another idle one
 }
 
 type waitState uint8
 
 const (
 	inLine    waitState = iota
-	claimed             // its envelope is in another's buffer, or written
+	claimed             // its envelope is being written behind another's data, or has been
 	handed              // something is in ready
 	abandoned           // its context has ended
 )
@@ -58,54 +66,37 @@ const (
 // connection.
 type handover struct {
 	conn    *Conn
+	old     *Conn // an idle connection to be closed: the slot is in its place
 	chained bool  // its envelope has been written
 	lost    bool  // its envelope was written to a connection that is gone; it has the slot
 	err     error // the server on conn, which it does not get, cannot take its message
 }
 
-// join counts a call of Send; false after close.
-func (q *queue) join(l limits) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return false
+// slots are those that the queue's connections stand in.
+func (q *queue) slots() *slots {
+	if q.shared != nil {
+		return q.shared
 	}
-	if q.limits.open == 0 { // written once: it is read without the lock
-		q.limits = l
-	}
-	q.running++
-	return true
+	return &q.own
 }
 
-func (q *queue) part() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.running--; q.running == 0 && q.drained != nil {
-		close(q.drained)
-		q.drained = nil
-	}
-}
-
-// take returns an idle connection, or the zero handover for a slot, or puts w in
-// line if there are as many connections as may be.
+// take returns an idle connection, or a slot, or puts w in line.
 func (q *queue) take(w *waiter) (h handover, wait bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if n := len(q.idle); n > 0 {
-		h.conn = q.idle[n-1]
-		q.idle[n-1] = nil
-		q.idle = q.idle[:n-1]
-		return h, false
-	}
-	if q.open < q.limits.open {
-		q.open++
-		return h, false
+	s := q.slots()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.waiting.Len() == 0 {
+		if h, ok := q.grant(w); ok {
+			return h, false
+		}
 	}
 	if w.ready == nil {
 		w.ready = make(chan handover, 1)
 	}
 	w.state = inLine
 	w.element = q.waiting.PushBack(w)
+	s.waiting++
+	q.serve()
 	return h, true
 }
 
@@ -117,29 +108,60 @@ func (q *queue) await(ctx context.Context, w *waiter) (handover, error) {
 		return h, nil
 	case <-ctx.Done():
 	}
-	q.mu.Lock()
-	if w.state == inLine {
+	s := q.slots()
+	s.mu.Lock()
+	was := w.state
+	if was == inLine {
 		q.waiting.Remove(w.element)
+		s.waiting--
+		q.serve()
 	}
-	late := w.state == handed
 	w.state = abandoned
-	q.mu.Unlock()
-	if late {
-		switch h := <-w.ready; {
-		case h.err != nil:
-		case h.conn == nil:
-			q.freeSlot()
-		case h.chained:
-			defer q.freeSlot()
-			h.conn.Close()
-		default:
-			q.giveBack(h.conn)
-		}
+	s.mu.Unlock()
+	switch was {
+	case claimed: // the envelope is the caller's again when nobody reads it any more
+		q.building.Lock()
+		defer q.building.Unlock()
+	case handed:
+		q.decline(<-w.ready)
 	}
 	return handover{}, &ConnError{Op: opWait, Err: ctx.Err()}
 }
 
 const opWait = "waiting for a connection"
+
+// decline passes on what was handed to somebody who has gone.
+func (q *queue) decline(h handover) {
+	q.unused()
+	switch {
+	case h.err != nil:
+	case h.chained: // replies to an envelope are under way
+		defer q.freeSlot()
+		h.conn.Close()
+	case h.conn != nil:
+		q.giveBack(h.conn)
+	case h.old != nil:
+		q.retire(h.old)
+	default:
+		q.freeSlot()
+	}
+}
+
+// serve hands those who wait what there is. The caller holds mu.
+func (q *queue) serve() {
+	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
+		h, ok := q.grant(e.Value.(*waiter))
+		if !ok {
+			break
+		}
+		q.first(handed).ready <- h
+	}
+	wait := q.untilNext()
+	q.stand(q.waiting.Len() > 0 && wait <= 0 && q.open < q.limits.open)
+	if q.waiting.Len() > 0 && wait > 0 {
+		q.wake(wait)
+	}
+}
 
 // first takes the first waiter out of the line. The caller holds mu.
 func (q *queue) first(next waitState) *waiter {
@@ -149,13 +171,15 @@ func (q *queue) first(next waitState) *waiter {
 	}
 	w := q.waiting.Remove(e).(*waiter)
 	w.state = next
+	q.slots().waiting--
 	return w
 }
 
 // hand gives w, which was claimed, h; false if nobody is there to take it.
 func (q *queue) hand(w *waiter, h handover) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	s := q.slots()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if w.state == abandoned {
 		return false
 	}
@@ -168,15 +192,15 @@ func (q *queue) hand(w *waiter, h handover) bool {
 // appends the beginning of its envelope to the buffer of c. Without PIPELINING
 // nothing may stand behind the data (RFC 2920 §3.1).
 func (q *queue) claim(c *Conn) {
-	if q == nil || !c.offers.Has(smtp.ExtPipelining) || q.spent(c) {
+	if q == nil || !c.offers.Has(smtp.ExtPipelining) || q.spent(c) || !q.anybody() {
 		return
 	}
-	q.mu.Lock() // to the end: who gives up takes his envelope with him
-	defer q.mu.Unlock()
-	for w := q.first(claimed); w != nil; w = q.first(claimed) {
+	q.building.Lock() // to the end: who gives up takes his envelope with him
+	defer q.building.Unlock()
+	for w, at := q.claimFirst(c); w != nil; w, at = q.claimFirst(c) {
 		if err := c.begin(&w.t); err != nil {
-			w.state = handed
-			w.ready <- handover{conn: c, err: err}
+			q.notBegun(at)
+			q.hand(w, handover{conn: c, err: err})
 			continue
 		}
 		w.t.plan.together = false
@@ -184,6 +208,25 @@ func (q *queue) claim(c *Conn) {
 		c.behind = w
 		return
 	}
+}
+
+func (q *queue) anybody() bool {
+	s := q.slots()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return q.waiting.Len() > 0
+}
+
+// claimFirst claims the first waiter, if c may carry another message now, which
+// then has begun.
+func (q *queue) claimFirst(c *Conn) (w *waiter, begun time.Time) {
+	s := q.slots()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.waiting.Len() == 0 || q.untilNext() > 0 || !s.mayStay(c) {
+		return nil, begun
+	}
+	return q.first(claimed), q.begin()
 }
 
 // release is called by who held c when it is done with it.
@@ -205,7 +248,8 @@ func (q *queue) release(c *Conn) {
 	q.giveBack(c)
 }
 
-// giveBack lets the first who waits have c, or keeps it.
+// giveBack keeps c, and lets the first who waits have it: one of its own queue,
+// or one of another that needs its slot.
 func (q *queue) giveBack(c *Conn) {
 	if c.dead != nil {
 		defer q.freeSlot()
@@ -217,135 +261,24 @@ func (q *queue) giveBack(c *Conn) {
 		return
 	}
 	c.idleSince = time.Now()
-	q.mu.Lock()
-	if w := q.first(handed); w != nil {
-		w.ready <- handover{conn: c}
-		q.mu.Unlock()
-		return
+	s := q.slots()
+	s.mu.Lock()
+	s.keep(c)
+	if s.mayStay(c) && q.waiting.Len() > 0 {
+		q.serve()
 	}
-	if len(q.idle) < q.limits.idle {
-		q.keep(c)
-		q.mu.Unlock()
-		return
+	if s.next(); q.waiting.Len() > 0 {
+		q.serve()
 	}
-	q.mu.Unlock()
-	q.retire(c)
-}
-
-// retire says QUIT on c while its slot is taken. Its caller, whose message is
-// sent, does not wait for that; close does.
-func (q *queue) retire(c *Conn) {
-	q.mu.Lock()
-	q.running++
-	q.mu.Unlock()
-	go func() {
-		defer q.part()
-		defer q.freeSlot()
-		quitAll(c)
-	}()
-}
-
-// keep puts c among the idle connections. The caller holds mu.
-func (q *queue) keep(c *Conn) {
-	if cap(c.buf) > 2*coalesce {
-		c.buf = nil
-	}
-	q.idle = append(q.idle, c)
-	switch {
-	case q.reaper == nil:
-		q.reaper = time.AfterFunc(q.limits.idleTimeout, q.reap)
-	case len(q.idle) == 1:
-		q.reaper.Reset(q.limits.idleTimeout)
+	old := q.surplus()
+	q.watch(c)
+	s.mu.Unlock()
+	if old != nil {
+		old.home.retire(old)
 	}
 }
 
 // spent reports whether c has carried enough.
 func (q *queue) spent(c *Conn) bool {
-	return q.limits.messages > 0 && c.messages >= q.limits.messages || time.Since(c.opened) >= q.limits.maxAge
-}
-
-// freeSlot lets the first who waits make a connection in the place of one that
-// is gone.
-func (q *queue) freeSlot() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if w := q.first(handed); w != nil {
-		w.ready <- handover{}
-		return
-	}
-	q.open--
-}
-
-// reap closes what has been idle too long. The timer runs it.
-func (q *queue) reap() {
-	q.mu.Lock()
-	now, limit := time.Now(), q.limits.idleTimeout
-	n := 0
-	for n < len(q.idle) && now.Sub(q.idle[n].idleSince) >= limit {
-		n++
-	}
-	old := append([]*Conn(nil), q.idle[:n]...)
-	q.idle = append(q.idle[:0], q.idle[n:]...)
-	clear(q.idle[len(q.idle):cap(q.idle)])
-	q.open -= n
-	if len(q.idle) > 0 {
-		q.reaper.Reset(limit - now.Sub(q.idle[0].idleSince))
-	}
-	q.running++
-	q.mu.Unlock()
-	quitAll(old...)
-	q.part()
-}
-
-// closeIdle closes what is idle now.
-func (q *queue) closeIdle() {
-	q.mu.Lock()
-	old := q.idle
-	q.idle = nil
-	q.open -= len(old)
-	q.mu.Unlock()
-	quitAll(old...)
-}
-
-// close refuses new calls, waits for the running ones and closes what is idle.
-func (q *queue) close() error {
-	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return ErrClosed
-	}
-	q.closed = true
-	var drained chan struct{}
-	if q.running > 0 {
-		drained = make(chan struct{})
-		q.drained = drained
-	}
-	q.mu.Unlock()
-	if drained != nil {
-		<-drained
-	}
-	q.closeIdle()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.reaper != nil {
-		q.reaper.Stop()
-	}
-	return nil
-}
-
-// quitAll says QUIT on connections that nobody uses and closes them, in the time
-// that one may take.
-func quitAll(conns ...*Conn) {
-	for _, c := range conns {
-		if c.inStep("QUIT") == nil {
-			c.write("QUIT", append(c.buf[:0], "QUIT\r\n"...), c.cfg.Timeouts.Quit)
-		}
-	}
-	for i, began := 0, time.Now(); i < len(conns); i++ {
-		c := conns[i]
-		if left := c.cfg.Timeouts.Quit - time.Since(began); c.dead == nil && left > 0 {
-			c.expect("QUIT", smtp.QUIT, left)
-		}
-		c.finish()
-	}
+	return c.full() || q.limits.messages > 0 && c.messages >= q.limits.messages || time.Since(c.opened) >= q.limits.maxAge
 }

@@ -16,30 +16,37 @@ func TestHandedTooLate(t *testing.T) {
 		name   string
 		h      handover
 		conn   bool
+		old    bool
 		idle   int
 		open   int
 		closed bool
 	}{
 		{name: "slot"},
+		{name: "slot in the place of another", conn: true, old: true, closed: true},
 		{name: "lost connection", h: handover{lost: true}},
 		{name: "connection", conn: true, idle: 1, open: 1},
 		{name: "chained connection", h: handover{chained: true}, conn: true, closed: true},
 		{name: "refusal", h: handover{err: errors.New("no")}, conn: true, open: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			q := queue{open: 1, limits: limits{open: 1, idle: 1, idleTimeout: 1 << 40, maxAge: 1 << 60}}
+			q := queue{open: 1, own: slots{open: 1, maxOpen: 1, maxIdle: 1}, limits: limits{open: 1, idle: 1, idleTimeout: 1 << 40, maxAge: 1 << 60}}
+			var conn *Conn
 			if test.conn {
 				near, far := net.Pipe()
 				defer far.Close()
-				test.h.conn = newConn(near, nil)
+				conn = newConn(near, &ConnConfig{Timeouts: EveryTimeout(time.Millisecond)})
+				conn.home = &q
+				if test.h.conn = conn; test.old {
+					test.h = handover{old: conn}
+				}
 				defer near.Close()
 			}
 			w := &waiter{ready: make(chan handover), state: handed}
 			go func() {
 				for gone := false; !gone; runtime.Gosched() {
-					q.mu.Lock()
+					q.own.mu.Lock()
 					gone = w.state == abandoned
-					q.mu.Unlock()
+					q.own.mu.Unlock()
 				}
 				w.ready <- test.h
 			}()
@@ -48,11 +55,16 @@ func TestHandedTooLate(t *testing.T) {
 			if _, err := q.await(ctx, w); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
-			if len(q.idle) != test.idle || q.open != test.open {
+			for running := true; running; runtime.Gosched() { // until QUIT is said
+				q.own.mu.Lock()
+				running = q.running > 0
+				q.own.mu.Unlock()
+			}
+			if len(q.idle) != test.idle || q.open != test.open || q.own.open != test.open {
 				t.Errorf("%d idle and %d open, want %d and %d", len(q.idle), q.open, test.idle, test.open)
 			}
-			if test.conn && test.h.conn.closed != test.closed {
-				t.Errorf("closed: %v", test.h.conn.closed)
+			if test.conn && conn.closed != test.closed {
+				t.Errorf("closed: %v", conn.closed)
 			}
 			if q.reaper != nil {
 				q.reaper.Stop()
@@ -63,7 +75,7 @@ func TestHandedTooLate(t *testing.T) {
 
 // A slot that becomes free goes to who waits, and otherwise back.
 func TestFreeSlot(t *testing.T) {
-	q := queue{open: 1, limits: limits{open: 1}}
+	q := queue{open: 1, own: slots{open: 1, maxOpen: 2}, limits: limits{open: 1}}
 	w := &waiter{}
 	if _, wait := q.take(w); !wait {
 		t.Fatal("a second connection")
