@@ -264,7 +264,9 @@ func (q *queue) giveBack(c *Conn) {
 	s := q.slots()
 	s.mu.Lock()
 	s.keep(c)
-	if s.mayStay(c) && q.waiting.Len() > 0 {
+	if !s.mayStay(c) {
+		q.stand(false) // to the end of the line, if need be
+	} else if q.waiting.Len() > 0 {
 		q.serve()
 	}
 	if s.next(); q.waiting.Len() > 0 {

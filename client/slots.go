@@ -134,7 +134,11 @@ func (s *slots) next() {
 // mayStay reports whether c may carry another message for its own queue. The
 // caller holds mu.
 func (s *slots) mayStay(c *Conn) bool {
-	if s.line.Len() == 0 {
+	others := s.line.Len()
+	if c.home.turn != nil {
+		others--
+	}
+	if others == 0 {
 		c.passed = 0
 		return true
 	}
