@@ -163,9 +163,15 @@ func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 	}
 	defer c.queue.release(conn)
 	if !h.chained {
-		if err := c.queue.pace(t.ctx); err != nil {
+		at, err := c.queue.pace(t.ctx)
+		if err != nil {
 			return conn, err
 		}
+		defer func(before int) {
+			if conn.messages == before {
+				c.queue.notBegun(at)
+			}
+		}(conn.messages)
 	}
 	defer conn.leave()
 	done := false

@@ -59,6 +59,7 @@ type Conn struct {
 
 	greeting smtp.Reply
 	offers   smtp.Offers
+	limits   smtp.OfferedLimits // what LIMITS says in offers
 	replies  wire.ReplyReader
 	buf      []byte // what is about to be written; kept between commands
 	segs     net.Buffers
@@ -73,7 +74,6 @@ type Conn struct {
 	bodyType  smtp.BodyType
 	utf8      bool    // MAIL said SMTPUTF8
 	messages  int     // transactions begun by Send
-	maxMail   int     // of them that the server takes; 0 if it announces no limit
 	behind    *waiter // whose envelope has been written behind the data
 	opened    time.Time
 	idleSince time.Time
@@ -191,7 +191,7 @@ func (c *Conn) Err() error { return c.dead }
 
 // full reports whether the server has announced that it takes no further message
 // (RFC 9422 §4.1).
-func (c *Conn) full() bool { return c.maxMail > 0 && c.messages >= c.maxMail }
+func (c *Conn) full() bool { return c.limits.MailMax > 0 && c.messages >= c.limits.MailMax }
 
 // Close closes the connection at once, without QUIT. Closing twice is harmless.
 // It must not be called while another method runs; end that by its context.

@@ -48,7 +48,7 @@ func (c *Conn) sayHello(verb smtp.Verb, name string) error {
 	if err != nil {
 		return err
 	}
-	c.greeted, c.reset, c.offers = true, false, nil
+	c.greeted, c.reset, c.offers, c.limits = true, false, nil, smtp.OfferedLimits{}
 	c.forget() // §4.1.4: clears all buffers
 	if verb == smtp.HELO {
 		return nil
@@ -56,6 +56,7 @@ func (c *Conn) sayHello(verb smtp.Verb, name string) error {
 	c.offers = smtp.Offers{}
 	if _, keywords, ok := strings.Cut(reply.Text, "\n"); ok {
 		c.offers = smtp.ParseOffers(strings.Split(keywords, "\n"))
+		c.limits = c.offers.Limits()
 	}
 	return nil
 }

@@ -171,6 +171,6 @@ func (p *Pool) make(key Key) (*Client, error) {
 
 var (
 	errNoNew      = errors.New("the Pool has no New to make a Client with Credentials or TLS")
-	errNoClient   = errors.New("New returned no Client")
-	errUsedClient = errors.New("New returned a Client that is in use")
+	errNoClient   = errors.New("the Pool's New returned no Client")
+	errUsedClient = errors.New("the Pool's New returned a Client that is in use")
 )

@@ -30,7 +30,7 @@ func (r Rate) interval() time.Duration {
 // a dial that took its time, looks again before he says MAIL.
 type pacing struct {
 	begun time.Time // when the last message began, or will
-	given time.Time // when somebody was last given a connection to begin on
+	given time.Time // when somebody was given a connection; zero again when one begins
 	timer *time.Timer
 }
 
@@ -56,7 +56,7 @@ func (q *queue) begin() time.Time {
 	if next := q.pacing.begun.Add(q.limits.interval); now.Before(next) {
 		now = next
 	}
-	q.pacing.begun = now
+	q.pacing.begun, q.pacing.given = now, time.Time{}
 	return now
 }
 
@@ -93,27 +93,28 @@ func (q *queue) unused() {
 	q.pacing.given = time.Time{}
 }
 
-// pace waits until the holder of a connection may begin.
-func (q *queue) pace(ctx context.Context) error {
+// pace waits until the holder of a connection may begin, and returns when that
+// is, for notBegun.
+func (q *queue) pace(ctx context.Context) (at time.Time, err error) {
 	if q.limits.interval == 0 {
-		return nil
+		return at, nil
 	}
 	s := q.slots()
 	s.mu.Lock()
-	at := q.begin()
+	at = q.begin()
 	s.mu.Unlock()
 	wait := time.Until(at)
 	if wait <= 0 {
-		return nil
+		return at, nil
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return at, nil
 	case <-ctx.Done():
 		q.notBegun(at)
-		return &ConnError{Op: opWait, Err: ctx.Err()}
+		return at, &ConnError{Op: opWait, Err: ctx.Err()}
 	}
 }
 
