@@ -75,9 +75,9 @@ type MailParam struct {
 	Drop func(p *MailParams)
 
 	// Fits says why the value in p is not within what o, which has the
-	// extension, announces with it. ParseMail returns the error as it does that
-	// of Parse, CheckMail as the Reason of a *NotOfferedError. If nil, every
-	// value is.
+	// extension, announces with it; the error is like that of Parse. CheckMail,
+	// which also asks when p has no such parameter, makes it the Reason of a
+	// *NotOfferedError. If nil, every value fits.
 	Fits func(o Offers, p *MailParams) error
 }
 
@@ -165,16 +165,15 @@ func (o Offers) MaxLine(v Verb, own ...*Extension) int {
 	n := MaxCommandLine
 	for i := range len(table) + len(own) {
 		row := rowAt(i, own)
-		if !o.Has(row.Keyword) {
-			continue
-		}
+		growth := row.OtherGrowth
 		switch v {
 		case MAIL:
-			n += row.MailGrowth
+			growth = row.MailGrowth
 		case RCPT:
-			n += row.RcptGrowth
-		default:
-			n += row.OtherGrowth
+			growth = row.RcptGrowth
+		}
+		if growth != 0 && o.Has(row.Keyword) {
+			n += growth
 		}
 	}
 	if v == AUTH && o.Has(ExtAuth) {
@@ -192,25 +191,21 @@ func (o Offers) CheckMail(p *MailParams, own ...*Extension) error {
 	if p == nil {
 		return nil
 	}
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
-		if len(row.Mail) == 0 {
-			continue
-		}
-		offered := o.Has(row.Keyword)
+	if err := mailIndex.check(p, p.given(), p.Other, o); err != nil {
+		return err
+	}
+	for _, row := range own {
 		for j := range row.Mail {
 			param := &row.Mail[j]
-			if offered {
-				if param.Fits == nil {
-					continue
+			switch {
+			case !o.Has(row.Keyword):
+				if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
+					return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
 				}
+			case param.Fits != nil:
 				if err := param.Fits(o, p); err != nil {
 					return unfit(row.Keyword, param.Name, err)
 				}
-				continue
-			}
-			if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
-				return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
 			}
 		}
 	}
@@ -222,25 +217,21 @@ func (o Offers) CheckRcpt(p *RcptParams, own ...*Extension) error {
 	if p == nil {
 		return nil
 	}
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
-		if len(row.Rcpt) == 0 {
-			continue
-		}
-		offered := o.Has(row.Keyword)
+	if err := rcptIndex.check(p, p.given(), p.Other, o); err != nil {
+		return err
+	}
+	for _, row := range own {
 		for j := range row.Rcpt {
 			param := &row.Rcpt[j]
-			if offered {
-				if param.Fits == nil {
-					continue
+			switch {
+			case !o.Has(row.Keyword):
+				if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
+					return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
 				}
+			case param.Fits != nil:
 				if err := param.Fits(o, p); err != nil {
 					return unfit(row.Keyword, param.Name, err)
 				}
-				continue
-			}
-			if param.Append != nil && len(param.Append(nil, p)) > 0 || hasParam(p.Other, param.Name, param.Values) {
-				return &NotOfferedError{Keyword: row.Keyword, Param: param.Name}
 			}
 		}
 	}
@@ -256,13 +247,10 @@ func (o Offers) CheckRcpt(p *RcptParams, own ...*Extension) error {
 // handled as its sender requires. A client that passes an envelope on calls it
 // before CheckMail.
 func (o Offers) DropAdvisory(p *MailParams, own ...*Extension) {
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
-		if len(row.Mail) == 0 || o.Has(row.Keyword) {
-			continue
-		}
+	mailIndex.dropFrom(p, p.given(), o)
+	for _, row := range own {
 		for j := range row.Mail {
-			if drop := row.Mail[j].Drop; drop != nil {
+			if drop := row.Mail[j].Drop; drop != nil && !o.Has(row.Keyword) {
 				drop(p)
 			}
 		}
@@ -272,13 +260,10 @@ func (o Offers) DropAdvisory(p *MailParams, own ...*Extension) {
 // DropAdvisoryRcpt is DropAdvisory for the parameters of RCPT: RRVS with the
 // action C (RFC 7293 §5.1.1).
 func (o Offers) DropAdvisoryRcpt(p *RcptParams, own ...*Extension) {
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
-		if len(row.Rcpt) == 0 || o.Has(row.Keyword) {
-			continue
-		}
+	rcptIndex.dropFrom(p, p.given(), o)
+	for _, row := range own {
 		for j := range row.Rcpt {
-			if drop := row.Rcpt[j].Drop; drop != nil {
+			if drop := row.Rcpt[j].Drop; drop != nil && !o.Has(row.Keyword) {
 				drop(p)
 			}
 		}

@@ -59,28 +59,10 @@ func ParseMail(arg string, offers Offers, p *MailParams, own ...*Extension) (Rev
 	if err != nil {
 		return ReversePath{}, err
 	}
-	var seen paramNames
-	for i < len(arg) {
-		name, value, end, err := seen.next(arg, i, offers)
-		if err != nil {
+	if i < len(arg) {
+		if err := p.parse(arg, i, offers, own); err != nil {
 			return ReversePath{}, err
 		}
-		valueAt := min(i+len(name)+1, len(arg))
-		param, found := findMailParam(name, value, offers, own)
-		if err := found.error(i, valueAt); err != nil {
-			return ReversePath{}, err
-		}
-		if param.Parse == nil {
-			p.Other = append(p.Other, otherParam(name, value))
-		} else if err := param.Parse(p, value); err != nil {
-			return ReversePath{}, inValue(err, valueAt)
-		}
-		if param.Fits != nil {
-			if err := param.Fits(offers, p); err != nil {
-				return ReversePath{}, inValue(err, valueAt)
-			}
-		}
-		i = end
 	}
 	if p.Hold.For > 0 && p.By.Mode != 0 && p.Hold.For > p.By.Within {
 		return ReversePath{}, badValue(-1, "HOLDFOR ends after BY") // RFC 4865 §5.2.2
@@ -89,6 +71,35 @@ func ParseMail(arg string, offers Offers, p *MailParams, own ...*Extension) (Rev
 		return ReversePath{}, nonASCIIPath(CodeNoMailbox, arg, "address is not ASCII and SMTPUTF8 was not given")
 	}
 	return ReversePath{m}, nil
+}
+
+// parse reads the parameters that begin at i.
+func (p *MailParams) parse(arg string, i int, offers Offers, own []*Extension) error {
+	var seen paramNames
+	var entry paramEntry[MailParams]
+	for i < len(arg) {
+		name, value, end, err := seen.next(arg, i, offers)
+		if err != nil {
+			return err
+		}
+		valueAt := min(i+len(name)+1, len(arg))
+		param, found := findMailParam(name, value, offers, own, &entry)
+		if err := found.error(i, valueAt); err != nil {
+			return err
+		}
+		if param.parse == nil {
+			p.Other = append(p.Other, otherParam(name, value))
+		} else if err := param.parse(p, value); err != nil {
+			return inValue(err, valueAt)
+		}
+		if param.fits != nil {
+			if err := param.fits(offers, p); err != nil {
+				return inValue(err, valueAt)
+			}
+		}
+		i = end
+	}
+	return nil
 }
 
 // Validate reports the first reason why p cannot be sent, as a *SyntaxError.
@@ -131,23 +142,20 @@ func (p *MailParams) check() string {
 		return why
 	}
 	return checkOther(p.Other, func(name string) bool {
-		_, found := findMailParam(name, "", nil, nil)
+		_, found := mailIndex.find(name, "", nil)
 		return found != matchNone
 	})
 }
 
-func findMailParam(name, value string, offers Offers, own []*Extension) (*MailParam, match) {
-	var found *MailParam
-	best := matchNone
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
-		for j := range row.Mail {
-			param := &row.Mail[j]
-			if m := matchParam(row, param.Name, param.Values, name, value, offers); m > best {
-				found, best = param, m
-			}
-			if best == matchAccepted {
-				return found, best
+// findMailParam looks in the table, then in own, whose match is kept in entry.
+func findMailParam(name, value string, offers Offers, own []*Extension, entry *paramEntry[MailParams]) (*paramEntry[MailParams], match) {
+	found, best := mailIndex.find(name, value, offers)
+	for i := 0; i < len(own) && best != matchAccepted; i++ {
+		for j := range own[i].Mail {
+			e := own[i].Mail[j].entry(own[i].Keyword)
+			if m := e.match(name, value, offers); m > best {
+				*entry = e
+				found, best = entry, m
 			}
 		}
 	}
@@ -155,8 +163,8 @@ func findMailParam(name, value string, offers Offers, own []*Extension) (*MailPa
 }
 
 func appendMailParams(dst []byte, p *MailParams, own []*Extension) []byte {
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
+	dst = mailIndex.appendTo(dst, p, p.given())
+	for _, row := range own {
 		for j := range row.Mail {
 			if param := &row.Mail[j]; param.Append != nil {
 				dst = param.Append(dst, p)

@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"errors"
-	"slices"
 	"strings"
 )
 
@@ -121,24 +120,6 @@ func (m match) error(offset, valueOffset int) error {
 		why = "parameter not recognized"
 	}
 	return &SyntaxError{Code: CodeUnknownParameter, Enhanced: enhBadArgument, Offset: offset, Reason: why}
-}
-
-// matchParam compares one row's parameter with what was given.
-func matchParam(row *Extension, rowName string, values []string, name, value string, offers Offers) match {
-	if !equalFold(rowName, name) {
-		return matchNone
-	}
-	offered := offers.Has(row.Keyword)
-	switch {
-	case values != nil && !slices.ContainsFunc(values, func(v string) bool { return equalFold(v, value) }):
-		if offered {
-			return matchOtherValue
-		}
-		return matchUnoffered
-	case !offered:
-		return matchNotOffered
-	}
-	return matchAccepted
 }
 
 // inValue moves the offset of what a Parse function returned from the value to

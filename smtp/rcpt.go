@@ -61,30 +61,41 @@ func ParseRcpt(arg string, offers Offers, p *RcptParams, own ...*Extension) (For
 	if !isASCII(arg[:i]) && !offers.Has(ExtSMTPUTF8) {
 		return ForwardPath{}, nonASCIIPath(CodeBadMailbox, arg, "address is not ASCII and SMTPUTF8 is not offered")
 	}
+	if i < len(arg) {
+		if err := p.parse(arg, i, offers, own); err != nil {
+			return ForwardPath{}, err
+		}
+	}
+	return ForwardPath{m}, nil
+}
+
+// parse reads the parameters that begin at i.
+func (p *RcptParams) parse(arg string, i int, offers Offers, own []*Extension) error {
 	var seen paramNames
+	var entry paramEntry[RcptParams]
 	for i < len(arg) {
 		name, value, end, err := seen.next(arg, i, offers)
 		if err != nil {
-			return ForwardPath{}, err
+			return err
 		}
 		valueAt := min(i+len(name)+1, len(arg))
-		param, found := findRcptParam(name, value, offers, own)
+		param, found := findRcptParam(name, value, offers, own, &entry)
 		if err := found.error(i, valueAt); err != nil {
-			return ForwardPath{}, err
+			return err
 		}
-		if param.Parse == nil {
+		if param.parse == nil {
 			p.Other = append(p.Other, otherParam(name, value))
-		} else if err := param.Parse(p, value); err != nil {
-			return ForwardPath{}, inValue(err, valueAt)
+		} else if err := param.parse(p, value); err != nil {
+			return inValue(err, valueAt)
 		}
-		if param.Fits != nil {
-			if err := param.Fits(offers, p); err != nil {
-				return ForwardPath{}, inValue(err, valueAt)
+		if param.fits != nil {
+			if err := param.fits(offers, p); err != nil {
+				return inValue(err, valueAt)
 			}
 		}
 		i = end
 	}
-	return ForwardPath{m}, nil
+	return nil
 }
 
 // Validate reports the first reason why p cannot be sent, as a *SyntaxError.
@@ -113,7 +124,7 @@ func (p *RcptParams) check() string {
 		return why
 	}
 	return checkOther(p.Other, func(name string) bool {
-		_, found := findRcptParam(name, "", nil, nil)
+		_, found := rcptIndex.find(name, "", nil)
 		return found != matchNone
 	})
 }
@@ -142,18 +153,15 @@ func (o ORcpt) check() string {
 	return ""
 }
 
-func findRcptParam(name, value string, offers Offers, own []*Extension) (*RcptParam, match) {
-	var found *RcptParam
-	best := matchNone
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
-		for j := range row.Rcpt {
-			param := &row.Rcpt[j]
-			if m := matchParam(row, param.Name, param.Values, name, value, offers); m > best {
-				found, best = param, m
-			}
-			if best == matchAccepted {
-				return found, best
+// findRcptParam looks in the table, then in own, whose match is kept in entry.
+func findRcptParam(name, value string, offers Offers, own []*Extension, entry *paramEntry[RcptParams]) (*paramEntry[RcptParams], match) {
+	found, best := rcptIndex.find(name, value, offers)
+	for i := 0; i < len(own) && best != matchAccepted; i++ {
+		for j := range own[i].Rcpt {
+			e := own[i].Rcpt[j].entry(own[i].Keyword)
+			if m := e.match(name, value, offers); m > best {
+				*entry = e
+				found, best = entry, m
 			}
 		}
 	}
@@ -161,8 +169,8 @@ func findRcptParam(name, value string, offers Offers, own []*Extension) (*RcptPa
 }
 
 func appendRcptParams(dst []byte, p *RcptParams, own []*Extension) []byte {
-	for i := range len(table) + len(own) {
-		row := rowAt(i, own)
+	dst = rcptIndex.appendTo(dst, p, p.given())
+	for _, row := range own {
 		for j := range row.Rcpt {
 			if param := &row.Rcpt[j]; param.Append != nil {
 				dst = param.Append(dst, p)
