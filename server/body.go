@@ -71,6 +71,9 @@ var (
 
 func (b *Body) begin(c *conn, chunked bool) {
 	*b = Body{c: c, chunked: chunked, perRecipient: c.srv.Role == LMTP}
+	if c.txn != nil && c.txn.mail.PRDR && c.txn.recipients > 1 {
+		b.perRecipient = true
+	}
 	policy := c.cfg.bodyLines
 	if chunked {
 		policy = c.cfg.chunkLines
@@ -109,8 +112,8 @@ func (b *Body) DeclaredSize() int64 { return b.c.txn.mail.Size }
 // Received returns how many octets of the message have come so far.
 func (b *Body) Received() int64 { return b.received }
 
-// PerRecipient reports whether there is one reply for each recipient (LMTP),
-// so that SetReply has effect.
+// PerRecipient reports whether there is one reply for each recipient, so that
+// SetReply has effect: with LMTP, and with PRDR if there are several.
 func (b *Body) PerRecipient() bool { return b.perRecipient }
 
 // SetReply sets the reply for the i-th accepted recipient, counted from zero.

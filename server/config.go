@@ -28,7 +28,9 @@ type config struct {
 	handlers    map[smtp.Verb]VerbFunc // of the application's verbs
 	extensions  []Extension            // Server.Extensions, each with its Keyword
 	trusted     []netip.Prefix
-	nothing     *offer // before EHLO, and after HELO
+	nothing     *offer      // before EHLO, and after HELO
+	checks      []mailCheck // of extensions
+	nothing     *offer      // before EHLO, and after HELO
 	greeting    smtp.Reply
 	connRate    *rates // nil: no limit
 	messageRate *rates // nil: no limit

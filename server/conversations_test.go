@@ -40,12 +40,15 @@ func TestConversations(t *testing.T) {
 		{"LMTP", func(p *peer) net.Conn { return lhlo{p.Conn} }, []string{"session"}, []func(*testServer){lmtp, withTLS}},
 		{"LMTP-only", plain, []string{"lmtp"}, []func(*testServer){lmtp, withTLS}},
 		{"submission", plain, []string{"submission"}, []func(*testServer){submission, withTLS}},
+		{"extensions", plain, []string{"extensions"}, []func(*testServer){withTLS, withExtensions}},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
 			options := append(mode.options, func(s *testServer) {
 				s.Handler = server.HandlerFunc(newRules)
-				s.Extensions = []server.Extension{server.SMTPUTF8, server.BinaryMIME, server.DSN}
-				s.Limits = server.Limits{MaxMessageSize: 1000, MaxRecipients: 3, MaxErrors: 50}
+				if s.Extensions == nil {
+					s.Extensions = []server.Extension{server.SMTPUTF8, server.BinaryMIME, server.DSN, server.RequireTLS}
+				}
+				s.Limits.MaxMessageSize, s.Limits.MaxRecipients, s.Limits.MaxErrors = 1000, 3, 50
 			})
 			s := start(t, options...)
 			if mode.name == "TLS" {
@@ -64,6 +67,28 @@ func TestConversations(t *testing.T) {
 			s.log.take() // the rules include mistakes
 		})
 	}
+}
+
+// withExtensions promises all there is.
+func withExtensions(s *testServer) {
+	s.Limits = server.Limits{MaxMessages: 5, MaxRecipientDomains: 2}
+	s.Extensions = []server.Extension{
+		server.DeliverBy(30 * time.Second), server.MTPriority("MIXER"), server.RRVS, server.FutureRelease(time.Hour),
+		server.NoSoliciting("net.example:ADV", "org.example:TRADE"), server.PRDR, server.RequireTLS, server.ETRN(turn),
+	}
+}
+
+// turn starts the queue of some nodes.
+func turn(_ context.Context, _ *server.Conn, _ server.Session, etrn smtp.Etrn) (smtp.Reply, error) {
+	switch node := etrn.String(); node {
+	case "@example.org":
+		return smtp.Reply{Code: 252, Enhanced: smtp.Enh(0, 0), Text: "OK, pending messages for " + node + " started"}, nil
+	case "#slow":
+		return smtp.Reply{}, smtp.Reject(458, smtp.Enh(0, 0), "unable to queue messages for "+node)
+	case "elsewhere.example":
+		return smtp.Reply{}, smtp.Reject(459, smtp.Enh(7, 0), node+" not allowed")
+	}
+	return smtp.Reply{}, nil
 }
 
 // prefixed is a connection on which something has come already.
@@ -131,7 +156,8 @@ func (r *rules) say(local string) (smtp.Reply, error) {
 
 // Data answers with what it has got. A message that begins with EARLY is
 // refused, one with LAZY accepted, before it has been read. One with EACH gets
-// another reply for the second recipient, where that is possible.
+// another reply for the second recipient, one with NONE or SOON a negative one for
+// all, where that is possible.
 func (r *rules) Data(_ context.Context, b *server.Body) (smtp.Reply, error) {
 	var start [5]byte
 	n, err := io.ReadFull(b, start[:])
@@ -147,6 +173,14 @@ func (r *rules) Data(_ context.Context, b *server.Body) (smtp.Reply, error) {
 		b.SetReply(1, smtp.Reply{Code: 552, Enhanced: smtp.Enh(2, 2), Text: "mailbox full"})
 		b.SetReply(1, smtp.Reply{Code: 354, Text: "no effect"})
 		b.SetReply(7, smtp.Reply{Code: 550, Text: "nobody"})
+	}
+	for i := range r.recipients {
+		switch full := (smtp.Reply{Code: 552, Enhanced: smtp.Enh(2, 2), Text: "mailbox full"}); {
+		case string(start[:4]) == "SOON" && i > 0:
+			b.SetReply(i, smtp.Reply{Code: 452, Enhanced: smtp.Enh(2, 2), Text: "try later"})
+		case string(start[:4]) == "NONE", string(start[:4]) == "SOON":
+			b.SetReply(i, full)
+		}
 	}
 	text := start[:n]
 	if err == nil {

@@ -57,9 +57,18 @@ func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
 		r, err = smtp.Reply{}, &smtp.Error{Reply: failed.Reply, Scope: smtp.ScopeMessage}
 	}
 	final, accepted, _ := c.verdict(r, err, replyMessageOK)
-	if b.perRecipient {
+	switch {
+	case !b.perRecipient:
+		c.reply(final)
+	case c.srv.Role == LMTP:
 		accepted = c.answerEach(b, final, accepted)
-	} else {
+	case !accepted:
+		c.reply(final) // in place of 353: it concerns everybody
+	default:
+		c.reply(replyPerRecipient)
+		if accepted = c.answerEach(b, replyRecipientOK, true); !accepted {
+			final = b.refusedByAll()
+		}
 		c.reply(final)
 	}
 	e := Event{Kind: MessageAccepted, Reply: final, Size: b.received, Recipients: c.txn.recipients}
@@ -97,6 +106,17 @@ func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
 		c.reply(r)
 	}
 	return any
+}
+
+// refusedByAll is the last reply to a message with PRDR that nobody wants. It
+// is temporary if one of the refusals is.
+func (b *Body) refusedByAll() smtp.Reply {
+	for _, r := range b.replies {
+		if r.Temporary() {
+			return refusedByAllSoon
+		}
+	}
+	return refusedByAll
 }
 
 // limitHit tells the observer of a limit that a message has run into.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,8 @@ import (
 // VerbFunc answers a command of the application's own. Arg is what stands
 // behind the verb, without surrounding blanks; s is the connection's session.
 // Reply and error mean what they mean for Session.
+//
+// A *smtp.SyntaxError is answered as for the library's own commands.
 type VerbFunc func(ctx context.Context, c *Conn, s Session, arg string) (smtp.Reply, error)
 
 // An Extension is one row of Server.Extensions: a service extension that the
@@ -23,6 +26,11 @@ type Extension struct {
 	// Offer says whether a connection gets the offer, and with which
 	// parameter. If nil, every one, with Param.
 	Offer func(c *Conn) (param string, ok bool)
+	// Check looks at what MAIL asks for, before Session.Mail does. An error
+	// refuses the command as one of Session.Mail would. It is called for each
+	// MAIL, also for one without parameters of this extension, on connections
+	// to which it was offered. If nil, nothing is checked.
+	Check func(c *Conn, p *smtp.MailParams) error
 	// Row declares the parameters and the growth of lines of an extension
 	// that package smtp does not know. If nil, Keyword is one of its own.
 	Row *smtp.Extension
@@ -30,20 +38,6 @@ type Extension struct {
 	// mail transaction is under way, and with Submission after AUTH. A verb of SMTP's own cannot be replaced.
 	Verbs map[smtp.Verb]VerbFunc
 }
-
-// Extensions that need the application: it must do with the parameters, or
-// with the content they allow, what the RFC asks.
-var (
-	// SMTPUTF8 promises that addresses and header fields in UTF-8 are
-	// handled and passed on as such (RFC 6531).
-	SMTPUTF8 = Extension{Keyword: smtp.ExtSMTPUTF8}
-	// BinaryMIME promises that messages without line structure, NUL
-	// included, are stored and passed on unchanged (RFC 3030 §3).
-	BinaryMIME = Extension{Keyword: smtp.ExtBinaryMIME}
-	// DSN promises that NOTIFY, ORCPT, RET and ENVID are obeyed and passed
-	// on (RFC 3461).
-	DSN = Extension{Keyword: smtp.ExtDSN}
-)
 
 // addExtensions files the rows of the application.
 func (cfg *config) addExtensions(extensions []Extension) error {
@@ -72,6 +66,9 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 		if x.Row != nil {
 			cfg.rows = append(cfg.rows, x.Row)
 		}
+		if x.Check != nil {
+			cfg.checks = append(cfg.checks, mailCheck{x.Keyword, x.Check})
+		}
 		for verb, f := range x.Verbs {
 			verb = smtp.Verb(strings.ToUpper(string(verb)))
 			if cfg.verbs[verb] != nil {
@@ -92,5 +89,28 @@ func (c *conn) ownVerb(arg []byte) {
 	c.ctx.enter()
 	reply, err := c.cfg.handlers[c.verb](c.ctx, &c.Conn, c.session, string(arg))
 	c.ctx.leave()
+	var syntax *smtp.SyntaxError
+	if errors.As(err, &syntax) {
+		c.refuseSyntax(err)
+		return
+	}
 	c.answer(reply, err, replyOK)
+}
+
+// mailCheck is an Extension.Check.
+type mailCheck struct {
+	keyword smtp.Keyword
+	check   func(*Conn, *smtp.MailParams) error
+}
+
+// checkMail asks the extensions on offer whether they can keep what MAIL wants.
+func (c *conn) checkMail(p *smtp.MailParams) error {
+	for i := range c.cfg.checks {
+		if x := &c.cfg.checks[i]; c.offered.offers.Has(x.keyword) {
+			if err := x.check(&c.Conn, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/internal/wire"
+	"github.com/postrider/postrider/smtp"
 )
 
 // Limits bound what a client can make the server do. Every zero field means
@@ -46,6 +47,9 @@ type Limits struct {
 	// beyond gets 452 4.5.3, and the client sends the rest in a transaction
 	// of its own. If zero, 1,000 (RFC 5321 §4.5.3.1.8 asks for 100 at least).
 	MaxRecipients int
+	// MaxRecipientDomains limits the domains that the recipients of one message
+	// may be in; RCPT beyond gets 452 4.5.3. If zero, there is no limit.
+	MaxRecipientDomains int
 	// MaxMessageSize limits a message in octets, as it is after undoing
 	// dot-stuffing; it is what SIZE announces (RFC 1870). If zero, 64 MiB.
 	MaxMessageSize int64
@@ -135,6 +139,7 @@ func (l Limits) withDefaults() Limits {
 	l.MaxMessageRate = max(l.MaxMessageRate, 0)
 	l.MaxMessages = or(l.MaxMessages, -1)
 	l.MaxRecipients = or(l.MaxRecipients, 1000)
+	l.MaxRecipientDomains = or(l.MaxRecipientDomains, -1)
 	l.MaxMessageSize = or(l.MaxMessageSize, 64<<20)
 	l.MaxHeaderSize = or(l.MaxHeaderSize, 1<<20)
 	if l.MaxTextLine < 0 {
@@ -162,6 +167,13 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	return l
+}
+
+// offered is what LIMITS announces (RFC 9422).
+func (l *Limits) offered() string {
+	return smtp.OfferedLimits{
+		MailMax: max(l.MaxMessages, 0), RcptMax: max(l.MaxRecipients, 0), RcptDomainMax: max(l.MaxRecipientDomains, 0),
+	}.String()
 }
 
 // over reports whether n is beyond limit; a negative limit is none.

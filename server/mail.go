@@ -31,6 +31,13 @@ func (c *conn) mail(arg []byte) {
 		c.reject()
 		return
 	}
+	if len(c.cfg.checks) > 0 {
+		if err := c.checkMail(&t.mail); err != nil {
+			c.answer(smtp.Reply{}, err, smtp.Reply{})
+			c.reject()
+			return
+		}
+	}
 	t.enter()
 	r, err := c.session.Mail(t, from, &t.mail)
 	t.leave()

@@ -57,9 +57,10 @@ func (c *conn) offer() *offer {
 	o = c.newOffer(key, nil)
 	c.cfg.offerMu.Lock()
 	defer c.cfg.offerMu.Unlock()
-	if len(c.cfg.offers) < maxOffers {
-		c.cfg.offers[key] = o
+	if len(c.cfg.offers) >= maxOffers {
+		clear(c.cfg.offers) // some may be of yesterday
 	}
+	c.cfg.offers[key] = o
 	return o
 }
 
@@ -85,6 +86,9 @@ func (c *conn) newOffer(key offerKey, hidden func(string) bool) *offer {
 	add(smtp.Ext8BitMIME, "")
 	add(smtp.ExtEnhancedStatusCodes, "")
 	add(smtp.ExtChunking, "")
+	if limits := c.cfg.limits.offered(); limits != "" {
+		add(smtp.ExtLimits, limits)
+	}
 	if key.startTLS {
 		add(smtp.ExtStartTLS, "")
 	}

@@ -18,6 +18,9 @@ func (c *conn) rcpt(arg []byte) {
 	case over(t.recipients+1, c.cfg.limits.MaxRecipients):
 		c.limit(tooManyRecipients) // §4.5.3.1.10
 		return
+	case c.cfg.limits.MaxRecipientDomains >= 0 && !t.admitDomain(to.Domain, c.cfg.limits.MaxRecipientDomains):
+		c.limit(tooManyDomains)
+		return
 	}
 	t.enter()
 	r, err := c.session.Rcpt(t, to, params)
@@ -25,6 +28,9 @@ func (c *conn) rcpt(arg []byte) {
 	if !c.answer(r, err, replyRecipientOK) {
 		c.reject()
 		return
+	}
+	if c.cfg.limits.MaxRecipientDomains >= 0 {
+		t.addDomain(to.Domain)
 	}
 	t.recipients++
 	c.state = rcpted

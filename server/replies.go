@@ -18,6 +18,8 @@ var (
 	replyStartInput    = smtp.Reply{Code: 354, Text: "end data with <CRLF>.<CRLF>"}
 	replyReadyForTLS   = reply(220, 0, 0, "ready to start TLS")
 	replyAuthenticated = reply(235, 7, 0, "authenticated")
+	replyQueueStarted  = reply(250, 0, 0, "queuing for node started")
+	replyPerRecipient  = smtp.Reply{Code: 353, Text: "one reply for each recipient follows"}
 	replyCannotVerify  = reply(252, 5, 0, "cannot verify, but will try to deliver")
 
 	// Form.
@@ -57,6 +59,7 @@ var (
 	tooManyRejected     = reply(421, 7, 0, "too many refused senders and recipients")
 	tooManyMessages     = reply(421, 7, 0, "too many messages in one connection")
 	tooManyAuthFailures = reply(421, 7, 0, "too many failed authentications")
+	tooManyDomains      = reply(452, 5, 3, "too many recipient domains, send the rest separately")
 	tooManyRecipients   = reply(452, 5, 3, "too many recipients, send the rest separately")
 	tooBig              = reply(552, 3, 4, "message exceeds the size limit")
 	headerTooBig        = reply(552, 3, 4, "header section exceeds the size limit")
@@ -75,6 +78,13 @@ var (
 	authTooLong     = reply(500, 5, 6, "authentication exchange line is too long")
 	authNeedsTLS    = reply(538, 7, 11, "encryption required for authentication")
 	unknownAuthMech = reply(504, 5, 4, "authentication mechanism not offered")
+
+	// Extensions.
+	tooUrgent        = reply(555, 5, 4, "cannot promise to deliver within so short a time")
+	heldTooLong      = reply(501, 5, 4, "cannot hold a message for so long")
+	notSolicited     = reply(550, 7, 1, "solicitations of this class are not accepted")
+	refusedByAll     = reply(550, 7, 1, "no recipient accepted the message")
+	refusedByAllSoon = reply(450, 7, 1, "no recipient accepted the message for now")
 
 	// Addresses.
 	recipientNeedsUTF8 = reply(553, 6, 7, "address needs SMTPUTF8")
