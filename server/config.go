@@ -28,8 +28,7 @@ type config struct {
 	handlers    map[smtp.Verb]VerbFunc // of the application's verbs
 	extensions  []Extension            // Server.Extensions, each with its Keyword
 	trusted     []netip.Prefix
-	nothing     *offer      // before EHLO, and after HELO
-	checks      []mailCheck // of extensions
+	checks      []Extension // those that look at MAIL
 	nothing     *offer      // before EHLO, and after HELO
 	greeting    smtp.Reply
 	connRate    *rates // nil: no limit

@@ -46,7 +46,7 @@ func TestConversations(t *testing.T) {
 			options := append(mode.options, func(s *testServer) {
 				s.Handler = server.HandlerFunc(newRules)
 				if s.Extensions == nil {
-					s.Extensions = []server.Extension{server.SMTPUTF8, server.BinaryMIME, server.DSN, server.RequireTLS}
+					s.Extensions = []server.Extension{server.SMTPUTF8, server.BinaryMIME, server.RequireTLS, server.DSN}
 				}
 				s.Limits.MaxMessageSize, s.Limits.MaxRecipients, s.Limits.MaxErrors = 1000, 3, 50
 			})
@@ -71,7 +71,7 @@ func TestConversations(t *testing.T) {
 
 // withExtensions promises all there is.
 func withExtensions(s *testServer) {
-	s.Limits = server.Limits{MaxMessages: 5, MaxRecipientDomains: 2}
+	s.Limits = server.Limits{MaxMessages: 8, MaxRecipientDomains: 2}
 	s.Extensions = []server.Extension{
 		server.DeliverBy(30 * time.Second), server.MTPriority("MIXER"), server.RRVS, server.FutureRelease(time.Hour),
 		server.NoSoliciting("net.example:ADV", "org.example:TRADE"), server.PRDR, server.RequireTLS, server.ETRN(turn),

@@ -68,6 +68,7 @@ func ExampleExtension() {
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
 	// S: 250-CHUNKING
+	// S: 250-LIMITS RCPTMAX=1000
 	// S: 250 X-URGENCY 1..9
 	// C: X-LOAD
 	// S: 250 2.0.0 7 messages are waiting
@@ -100,6 +101,7 @@ func ExampleVerbFunc() {
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
 	// S: 250-CHUNKING
+	// S: 250-LIMITS RCPTMAX=1000
 	// S: 250 X-ECHO
 	// C: X-ECHO
 	// S: 501 5.5.4 X-ECHO what?

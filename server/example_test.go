@@ -231,7 +231,8 @@ func ExampleBodyError() {
 	// S: 250-SIZE 67108864
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
-	// S: 250 CHUNKING
+	// S: 250-CHUNKING
+	// S: 250 LIMITS RCPTMAX=1000
 	// C: MAIL FROM:<>
 	// S: 250 2.1.0 OK
 	// C: RCPT TO:<b@example.com>
@@ -265,7 +266,8 @@ func ExampleLimits() {
 	// S: 250-SIZE 1048576
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
-	// S: 250 CHUNKING
+	// S: 250-CHUNKING
+	// S: 250 LIMITS RCPTMAX=1
 	// C: MAIL FROM:<> SIZE=1048577
 	// S: 552 5.3.4 message exceeds the size limit
 	// C: MAIL FROM:<> SIZE=1048576
@@ -302,7 +304,8 @@ func ExampleRole() {
 	// S: 250-SIZE 67108864
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
-	// S: 250 CHUNKING
+	// S: 250-CHUNKING
+	// S: 250 LIMITS RCPTMAX=1000
 	// C: MAIL FROM:<a@example.org>
 	// S: 250 2.1.0 OK
 	// C: RCPT TO:<full@example.com>
@@ -338,7 +341,8 @@ func ExamplePolicy() {
 	// S: 250-SIZE 67108864
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
-	// S: 250 CHUNKING
+	// S: 250-CHUNKING
+	// S: 250 LIMITS RCPTMAX=1000
 	// C: MAIL FROM:<>
 	// S: 250 2.1.0 OK
 	// C: RCPT TO:<b@example.com>

@@ -26,17 +26,14 @@ type Extension struct {
 	// Offer says whether a connection gets the offer, and with which
 	// parameter. If nil, every one, with Param.
 	Offer func(c *Conn) (param string, ok bool)
-	// Check looks at what MAIL asks for, before Session.Mail does. An error
-	// refuses the command as one of Session.Mail would. It is called for each
-	// MAIL, also for one without parameters of this extension, on connections
-	// to which it was offered. If nil, nothing is checked.
-	Check func(c *Conn, p *smtp.MailParams) error
 	// Row declares the parameters and the growth of lines of an extension
 	// that package smtp does not know. If nil, Keyword is one of its own.
 	Row *smtp.Extension
 	// Verbs are commands that the extension adds; they may be given when no
 	// mail transaction is under way, and with Submission after AUTH. A verb of SMTP's own cannot be replaced.
 	Verbs map[smtp.Verb]VerbFunc
+
+	check func(p *smtp.MailParams) error // refuses a MAIL before the session sees it; nil: none
 }
 
 // addExtensions files the rows of the application.
@@ -66,8 +63,8 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 		if x.Row != nil {
 			cfg.rows = append(cfg.rows, x.Row)
 		}
-		if x.Check != nil {
-			cfg.checks = append(cfg.checks, mailCheck{x.Keyword, x.Check})
+		if x.check != nil {
+			cfg.checks = append(cfg.checks, x)
 		}
 		for verb, f := range x.Verbs {
 			verb = smtp.Verb(strings.ToUpper(string(verb)))
@@ -97,17 +94,11 @@ func (c *conn) ownVerb(arg []byte) {
 	c.answer(reply, err, replyOK)
 }
 
-// mailCheck is an Extension.Check.
-type mailCheck struct {
-	keyword smtp.Keyword
-	check   func(*Conn, *smtp.MailParams) error
-}
-
 // checkMail asks the extensions on offer whether they can keep what MAIL wants.
 func (c *conn) checkMail(p *smtp.MailParams) error {
 	for i := range c.cfg.checks {
-		if x := &c.cfg.checks[i]; c.offered.offers.Has(x.keyword) {
-			if err := x.check(&c.Conn, p); err != nil {
+		if x := &c.cfg.checks[i]; c.offered.offers.Has(x.Keyword) {
+			if err := x.check(p); err != nil {
 				return err
 			}
 		}

@@ -40,19 +40,13 @@ var (
 )
 
 // DeliverBy promises that messages are delivered within the time that MAIL
-// gives, or returned, or reported as late (RFC 2852). Less than atLeast, in
-// whole seconds, is refused with 555 in mode R; if it is zero, no minimum is
-// announced.
+// gives, or returned, or reported as late (RFC 2852). AtLeast, in whole
+// seconds, is the shortest time that smtp.DeliverReturn may come with; less is
+// refused with 555. If it is zero, none is announced.
 func DeliverBy(atLeast time.Duration) Extension {
 	x := Extension{Keyword: smtp.ExtDeliverBy}
 	if seconds := int64(atLeast / time.Second); seconds > 0 {
 		x.Param = strconv.FormatInt(seconds, 10)
-		x.Check = func(_ *Conn, p *smtp.MailParams) error {
-			if p.By.Mode == smtp.DeliverReturn && p.By.Within < atLeast {
-				return &smtp.Error{Reply: tooUrgent}
-			}
-			return nil
-		}
 	}
 	return x
 }
@@ -74,18 +68,12 @@ func FutureRelease(atMost time.Duration) Extension {
 	return Extension{
 		Keyword: smtp.ExtFutureRelease,
 		Offer: func(c *Conn) (string, bool) {
-			// The day, and not the second, so that connections can share an
-			// offer. What is accepted goes by the clock.
-			last := time.Now().Add(atMost).UTC().Truncate(min(24*time.Hour, atMost))
+			// The minute, and not the second, so that connections can share an
+			// offer.
+			last := time.Now().Add(atMost).UTC().Truncate(time.Minute)
 			i := c.Info()
 			return strconv.FormatInt(int64(atMost/time.Second), 10) + " " + last.Format(time.RFC3339),
 				i.Role != Submission || i.Identity != ""
-		},
-		Check: func(_ *Conn, p *smtp.MailParams) error {
-			if p.Hold.For > atMost || !p.Hold.Until.IsZero() && time.Until(p.Hold.Until) > atMost {
-				return &smtp.Error{Reply: heldTooLong}
-			}
-			return nil
 		},
 	}
 }
@@ -98,11 +86,11 @@ func NoSoliciting(classes ...string) Extension {
 	return Extension{
 		Keyword: smtp.ExtNoSoliciting,
 		Param:   strings.Join(classes, ","),
-		Check: func(_ *Conn, p *smtp.MailParams) error {
+		check: func(p *smtp.MailParams) error {
 			for class := range strings.SplitSeq(p.Solicit, ",") {
 				for _, unwanted := range classes {
 					if strings.EqualFold(class, unwanted) {
-						return &smtp.Error{Reply: notSolicited}
+						return &smtp.Error{Reply: notSolicited, Scope: smtp.ScopeMessage}
 					}
 				}
 			}

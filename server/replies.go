@@ -80,8 +80,6 @@ var (
 	unknownAuthMech = reply(504, 5, 4, "authentication mechanism not offered")
 
 	// Extensions.
-	tooUrgent        = reply(555, 5, 4, "cannot promise to deliver within so short a time")
-	heldTooLong      = reply(501, 5, 4, "cannot hold a message for so long")
 	notSolicited     = reply(550, 7, 1, "solicitations of this class are not accepted")
 	refusedByAll     = reply(550, 7, 1, "no recipient accepted the message")
 	refusedByAllSoon = reply(450, 7, 1, "no recipient accepted the message for now")

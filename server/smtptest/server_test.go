@@ -178,7 +178,7 @@ func TestBoundedMemory(t *testing.T) {
 
 func TestAccounts(t *testing.T) {
 	s := NewServer(t, NoTLS)
-	talk(t, s, "S: 220 ...\nC: EHLO a\nS: 250-*\nS: 250 CHUNKING", quit) // the last line: no AUTH
+	talk(t, s, "S: 220 ...\nC: EHLO a\nS: 250-*\nS: 250 LIMITS RCPTMAX=1000", quit) // the last line: no AUTH
 	s.AddToken("alice", "t0k3n")
 	talk(t, s, "S: 220 ...\nC: EHLO a\nS: 250-*\nS: 250 AUTH OAUTHBEARER XOAUTH2", quit)
 	s.AddAccount("alice", "secret")
