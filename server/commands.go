@@ -53,6 +53,8 @@ func commands() []command {
 		{smtp.LHLO, "LHLO domain", anytime, beforeTLS | idleChat | abandons | greets | onlyLMTP, "", "250; 501 550", (*conn).hello},
 		{smtp.STARTTLS, "STARTTLS", ready, beforeTLS | noArgument, "", "220; 454 501 502 503", (*conn).startTLS},
 		{smtp.AUTH, "AUTH mechanism [initial-response]", ready, 0, "", "235 334; 454 500 501 503 504 535 538", (*conn).auth},
+		{smtp.XCLIENT, "XCLIENT attribute=value [attribute=value ...]", connected | ready, idleChat, "", "220; 421 501 503 550", (*conn).xclient},
+		{smtp.XFORWARD, "XFORWARD attribute=value [attribute=value ...]", ready, idleChat, "", "250; 501 503 550", (*conn).xforward},
 		{smtp.MAIL, "MAIL FROM:<reverse-path> [parameters]", ready, needsAuth | hasGrammar, "", "250; 451 452 501 503 530 550 552 553 555", (*conn).mail},
 		{smtp.RCPT, "RCPT TO:<forward-path> [parameters]", mailed | rcpted, needsAuth | hasGrammar, "", "250 251; 450 451 452 501 503 550 553 555", (*conn).rcpt},
 		{smtp.DATA, "DATA", rcpted, needsAuth | noArgument, "", "354 250; 451 452 501 503 550 552 554", (*conn).data},

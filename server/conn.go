@@ -46,6 +46,7 @@ type conn struct {
 	greeted   bool
 	encrypted bool
 	authed    bool
+	forwarded bool // XFORWARD has come for the next mail transaction
 	txn       *transaction
 	deferred  struct { // a command that cut off a BDAT transaction, still to be run
 		row *command

@@ -38,6 +38,7 @@ func TestConversations(t *testing.T) {
 		{"STARTTLS", starttls, []string{"session", "smtp", "tls"}, []func(*testServer){withTLS, withAuth}},
 		{"TLS", implicit, []string{"session", "smtp", "tls"}, []func(*testServer){withTLS, withAuth}},
 		{"LMTP", func(p *peer) net.Conn { return lhlo{p.Conn} }, []string{"session"}, []func(*testServer){lmtp, withTLS}},
+		{"trusted", plain, []string{"trusted"}, []func(*testServer){withTLS, trusting("127.0.0.1/32")}},
 		{"LMTP-only", plain, []string{"lmtp"}, []func(*testServer){lmtp, withTLS}},
 		{"submission", plain, []string{"submission"}, []func(*testServer){submission, withTLS}},
 		{"extensions", plain, []string{"extensions"}, []func(*testServer){withTLS, withExtensions}},

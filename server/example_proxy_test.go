@@ -42,3 +42,29 @@ func ExampleServer_ProxyListener() {
 	// a connection from 192.0.2.7
 	// 220 mx.example ESMTP
 }
+
+// A filter in front of the server says by XCLIENT whom it speaks for, and by
+// XFORWARD what is for the log.
+func Example_xclient() {
+	srv := &server.Server{
+		Hostname: "mx.example",
+		Trusted:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("192.0.2.0/24")},
+		Handler: server.HandlerFunc(func(ctx context.Context, c *server.Conn) (server.Session, error) {
+			fmt.Printf("a session for %v, named %q\n", c.RemoteIP(), c.Info().ClientName)
+			return discard.NewSession(ctx, c)
+		}),
+	}
+	converse(srv, "XCLIENT NAME=client.example ADDR=192.0.2.7", "HELO client.example", "XFORWARD IDENT=4bZx", "QUIT")
+	// Output:
+	// a session for 127.0.0.1, named ""
+	// S: 220 mx.example ESMTP
+	// C: XCLIENT NAME=client.example ADDR=192.0.2.7
+	// a session for 192.0.2.7, named "client.example"
+	// S: 220 mx.example ESMTP
+	// C: HELO client.example
+	// S: 250 mx.example
+	// C: XFORWARD IDENT=4bZx
+	// S: 250 2.0.0 OK
+	// C: QUIT
+	// S: 221 2.0.0 bye
+}

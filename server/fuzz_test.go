@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -271,6 +272,7 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(seed), byte(2), byte(0))
 		f.Add([]byte(seed), byte(100), byte(4))
 		f.Add([]byte(seed), byte(160), byte(255))
+		f.Add([]byte(seed), byte(82), byte(255)) // XCLIENT's
 		f.Add([]byte(strings.ReplaceAll(seed, "EHLO", "LHLO")), byte(4), byte(100))
 	}
 	f.Fuzz(func(t *testing.T, octets []byte, mode, pieces byte) {
@@ -285,6 +287,9 @@ func FuzzSession(f *testing.F) {
 			}
 			s.ChunkPolicy = server.Policy(mode / 20 % 4)
 			s.RequireTLS = mode == 255
+			if mode/80%2 == 1 {
+				s.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			}
 		})
 		a.ahead = mode >= 100
 		a.fight(t, octets, int(pieces)*int(pieces))

@@ -8,8 +8,9 @@ import (
 
 // A Handler decides what becomes of connections. NewSession is called when a
 // connection has been accepted, before the greeting is sent (on a TLS
-// listener: after the handshake). Its context lives until the session's Close
-// has returned.
+// listener: after the handshake), and again when a client in Server.Trusted
+// has said by XCLIENT whom it speaks for. Its context lives until the
+// session's Close has returned.
 //
 // An error refuses the connection: one that holds a *smtp.Error is sent in
 // place of the greeting, any other as 421 4.3.0. After 421 the connection is
@@ -69,7 +70,8 @@ type Session interface {
 	Reset(ctx context.Context, why ResetReason)
 
 	// Close ends the session; it is called exactly once. Reason is nil after
-	// QUIT, otherwise it says what happened.
+	// QUIT, ErrXClient when another session follows on the same connection,
+	// otherwise it says what happened.
 	Close(reason error)
 }
 

@@ -40,4 +40,5 @@ func (c *conn) resetSession(why ResetReason) {
 		return
 	}
 	c.session.Reset(c.ctx, why)
+	c.forgetForwarded()
 }

@@ -76,13 +76,24 @@ type Info struct {
 	// ProxyAddr is where the connection comes from if RemoteAddr is not that
 	// but what a PROXY header or XCLIENT said. Otherwise it is nil.
 	ProxyAddr net.Addr
-	// Hello is the name the client gave, HelloVerb the command it used.
+	// ClientName is the client's name in the DNS as XCLIENT gave it:
+	// smtp.XUnavailable if it has none, smtp.XTempUnavailable if that could
+	// not be found out. Without XCLIENT it is empty.
+	ClientName string
+	// Hello is the name the client gave, HelloVerb the command it used. After
+	// XCLIENT, until the client says EHLO, they are what that gave.
 	Hello     string
 	HelloVerb smtp.Verb
 	// TLS is nil without TLS.
 	TLS *tls.ConnectionState
-	// Mechanism and Identity are those of a successful AUTH.
+	// Mechanism and Identity are those of a successful AUTH, or "XCLIENT" and
+	// the login that it gave.
 	Mechanism, Identity string
+	// Forwarded is where the message of this mail transaction, or else of the
+	// next, comes from, by XFORWARD from a client in Server.Trusted. It is for
+	// the log; what was not given is smtp.XUnavailable. Without XFORWARD it is
+	// zero.
+	Forwarded smtp.XForward
 	// UTF8 is set when the current mail transaction asked for SMTPUTF8.
 	UTF8 bool
 	// Opened is when the connection was accepted.

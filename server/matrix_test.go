@@ -53,6 +53,10 @@ var matrixCommands = []struct{ name, send string }{
 	{"STARTTLS", "STARTTLS\r\n"},
 	{"AUTH", "AUTH PLAIN " + b64("\x00"+user+"\x00"+password) + "\r\n"},
 	{"AUTH, refused", "AUTH PLAIN " + b64("\x00"+user+"\x00wrong") + "\r\n"},
+	{"XCLIENT", "XCLIENT ADDR=192.0.2.7\r\n"},
+	{"XCLIENT, bad", "XCLIENT ADDR=here\r\n"},
+	{"XFORWARD", "XFORWARD ADDR=192.0.2.7\r\n"},
+	{"XFORWARD, bad", "XFORWARD ADDR=here\r\n"},
 	{"MAIL", "MAIL FROM:<a@example.org>\r\n"},
 	{"MAIL, refused", "MAIL FROM:<reject@example.org>\r\n"},
 	{"RCPT", "RCPT TO:<b@example.com>\r\n"},
@@ -91,7 +95,7 @@ func TestMatrix(t *testing.T) {
 		{"Submission after AUTH", server.Submission, auth, 6, func(*testServer) {}},
 		{"LMTP", server.LMTP, "", 6, func(*testServer) {}},
 	} {
-		s := start(t, withTLS, withAuth, role.set, func(s *testServer) {
+		s := start(t, withTLS, withAuth, trusting("127.0.0.1/32"), role.set, func(s *testServer) {
 			s.Role, s.Limits.MaxConnsPerIP = role.role, -1
 			s.newSession = func(context.Context, *server.Conn) error { return nil }
 			s.mail = func(_ context.Context, from smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
@@ -247,7 +251,7 @@ func (p *peer) state() string {
 // table does not name.
 func TestMatrixIsComplete(t *testing.T) {
 	for _, role := range []server.Role{server.MX, server.LMTP} {
-		s := start(t, withTLS, withAuth, func(s *testServer) { s.Role = role })
+		s := start(t, withTLS, withAuth, trusting("127.0.0.1/32"), func(s *testServer) { s.Role = role })
 		p := s.hello()
 		p.send("HELP\n")
 		r, _ := p.reply()
@@ -261,6 +265,6 @@ func TestMatrixIsComplete(t *testing.T) {
 				t.Errorf("%s is not in the matrix", verb)
 			}
 		}
-		want(t, "number of verbs", len(strings.Fields(verbs)) >= 13, true)
+		want(t, "number of verbs", len(strings.Fields(verbs)) >= 15, true)
 	}
 }

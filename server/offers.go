@@ -22,6 +22,7 @@ type offerKey struct {
 	startTLS   bool
 	expand     bool
 	authed     bool
+	trusted    bool
 	mechanisms string
 	params     string // of the application's rows, those not offered left out
 }
@@ -34,7 +35,7 @@ const maxOffers = 32
 // the application's rows.
 func (c *conn) offer() *offer {
 	_, expand := As[ExpandSession](c.session)
-	key := offerKey{startTLS: c.mayStartTLS(), expand: expand, authed: c.authed}
+	key := offerKey{startTLS: c.mayStartTLS(), expand: expand, authed: c.authed, trusted: c.trusted()}
 	if c.mayAuth() {
 		key.mechanisms = strings.Join(c.srv.Auth.Mechanisms(&c.Conn), " ")
 	}
@@ -100,6 +101,10 @@ func (c *conn) newOffer(key offerKey, hidden func(string) bool) *offer {
 	}
 	if key.expand {
 		add(smtp.ExtExpn, "") // RFC 5321 §3.5.2
+	}
+	if key.trusted {
+		add(smtp.ExtXClient, xclientOffer)
+		add(smtp.ExtXForward, xforwardOffer)
 	}
 	params := key.params
 	for i := range c.cfg.extensions {

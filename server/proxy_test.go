@@ -323,32 +323,28 @@ func TestProxyIsAwaitedAlone(t *testing.T) {
 
 // Connections are counted by the address in the header.
 func TestProxyMaxConnsPerIP(t *testing.T) {
-	s := start(t, trusting("127.0.0.1/32"), limits(server.Limits{MaxConnsPerIP: 1}))
-	l := s.proxied()
-	first := s.via(l)
-	first.raw(sent4)
-	first.expect("220")
-	p := s.via(l)
-	p.raw(header2(1, 0x21, block("[::ffff:192.0.2.7]:40001", "[::ffff:198.51.100.1]:25")))
-	p.expect("421 too many connections from your address")
-	p.closed()
-	p = s.via(l)
-	p.raw("PROXY TCP4 192.0.2.8 198.51.100.1 40000 25\r\n")
-	p.expect("220")
-	first.do("QUIT", "221")
-	first.closed()
-	for p, got := s.via(l), ""; !strings.HasPrefix(got, "220"); p = s.via(l) { // as soon as the first is forgotten
-		p.raw(sent4)
-		got, _ = p.reply()
-	}
-	for range 3 { // a trusted client speaks for others
-		s.hello()
-	}
-	for _, reply := range []string{"220", "421"} { // whoever is behind an unknown address does not
-		p := s.via(l)
-		p.raw("PROXY UNKNOWN\r\n")
-		p.expect(reply)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, trusting("127.0.0.1/32"), limits(server.Limits{MaxConnsPerIP: 1}))
+		l := s.proxied()
+		through := func(header, reply string) *peer {
+			p := s.via(l)
+			p.raw(header)
+			p.expect(reply)
+			return p
+		}
+		first := through(sent4, "220")
+		through(header2(1, 0x21, block("[::ffff:192.0.2.7]:40001", "[::ffff:198.51.100.1]:25")), "421 too many connections from your address").closed()
+		through("PROXY TCP4 192.0.2.8 198.51.100.1 40000 25\r\n", "220")
+		first.do("QUIT", "221")
+		first.closed()
+		synctest.Wait()
+		through(sent4, "220")
+		for range 3 { // a trusted client speaks for others
+			s.hello()
+		}
+		through("PROXY UNKNOWN\r\n", "220") // whoever is behind an unknown address does not
+		through("PROXY UNKNOWN\r\n", "421")
+	})
 }
 
 // fromAddr is a listener whose connections come from an address.

@@ -43,6 +43,9 @@ func NewReceived(i Info, env *smtp.Envelope) Received {
 		Hello: i.Hello, IP: addrIP(i.RemoteAddr), By: i.Hostname,
 		With: i.Protocol(), ID: i.ID, TLS: i.TLS, Time: time.Now(),
 	}
+	if i.ClientName != smtp.XUnavailable && i.ClientName != smtp.XTempUnavailable {
+		r.Name = i.ClientName
+	}
 	if len(env.Recipients) == 1 {
 		r.For = env.Recipients[0].To
 	}

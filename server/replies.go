@@ -48,6 +48,9 @@ var (
 	needTLS       = reply(530, 7, 0, "must issue a STARTTLS command first")
 	needAuth      = reply(530, 7, 0, "authentication required")
 
+	// Clients that speak for others.
+	notTrusted = reply(550, 7, 0, "insufficient authorization")
+
 	// Limits.
 	replyTooManyConns   = reply(421, 3, 2, "too many connections, try again later")
 	replyTooManyFromYou = reply(421, 7, 0, "too many connections from your address")

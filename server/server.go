@@ -63,6 +63,9 @@ var (
 	// ErrAbort, returned from any method of a Session or a Handler, closes
 	// the connection at once and without a reply.
 	ErrAbort = errors.New("smtp server: connection aborted by the handler")
+	// ErrXClient is the reason of Session.Close when the client has said by
+	// XCLIENT whom it speaks for from now on. A new session follows.
+	ErrXClient = errors.New("smtp server: another client by XCLIENT")
 )
 
 // A Server receives mail over SMTP or LMTP. Only Handler must be set. Its

@@ -100,6 +100,8 @@ func (c *conn) has(row *command) bool {
 		return c.mayStartTLS()
 	case row.verb == smtp.AUTH:
 		return c.mayAuth()
+	case row.verb == smtp.XCLIENT, row.verb == smtp.XFORWARD:
+		return c.trusted()
 	case c.srv.Role == LMTP:
 		return row.traits&notLMTP == 0
 	}

@@ -39,6 +39,7 @@ func (c *conn) startTLS([]byte) {
 	c.update(func(i *Info) { i.Hello, i.HelloVerb, i.Mechanism, i.Identity = "", "", "", "" })
 	c.state = connected
 	c.session.Reset(c.ctx, ResetSTARTTLS)
+	c.forgetForwarded()
 }
 
 // handshake runs the TLS handshake under its deadline, and makes t what is

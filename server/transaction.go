@@ -77,5 +77,6 @@ func (c *conn) endTransaction(why ResetReason) {
 		defer c.update(func(i *Info) { i.UTF8 = false })
 	}
 	c.session.Reset(t, why)
+	c.forgetForwarded()
 	c.late = c.late || t.late.Load()
 }

@@ -51,7 +51,8 @@ func On(verb string) Fault {
 	return Fault{at: atCommand, verb: strings.ToUpper(verb)}
 }
 
-// OnGreeting returns a Fault that happens when a connection is opened. After a
+// OnGreeting returns a Fault that happens when a connection is opened, or a
+// session by XCLIENT. After a
 // negative Reply the client may only QUIT; after 421 the server closes.
 func OnGreeting() Fault { return Fault{at: atGreeting} }
 

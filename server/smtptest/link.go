@@ -49,11 +49,10 @@ func (s *Server) take(r *rule) bool {
 // link is what the test server knows of a connection. It belongs to the
 // connection's goroutine.
 type link struct {
-	srv     *Server
-	conn    net.Conn
-	log     *transcript
-	greeted bool
-	chunk   *Fault // refuses the BDAT that has just come
+	srv   *Server
+	conn  net.Conn
+	log   *transcript
+	chunk *Fault // refuses the BDAT that has just come
 }
 
 type linkKey struct{}
@@ -80,13 +79,16 @@ func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context
 	return intercept.With(ctx, l.command)
 }
 
+// hideable are the verbs that are named like their extensions.
+var hideable = []string{"STARTTLS", "AUTH", "XCLIENT", "XFORWARD"}
+
 // command is asked before each command and, with a nil line, before the
 // greeting.
 func (l *link) command(ctx context.Context, verb string, line []byte) (a intercept.Action, ok bool) {
 	l.chunk = nil
 	at := atCommand
-	if line == nil && !l.greeted {
-		at, l.greeted = atGreeting, true
+	if line == nil {
+		at = atGreeting
 	}
 	due := l.srv.due(func(f *Fault) bool {
 		return f.at == at && (at == atGreeting || f.verb == verb || f.verb == "*") && (f.who == nil || names(line, *f.who))
@@ -107,7 +109,7 @@ func (l *link) command(ctx context.Context, verb string, line []byte) (a interce
 		}
 		return a, r.raw != "" || r.drop
 	}
-	if (verb == "STARTTLS" || verb == "AUTH") && at == atCommand && l.srv.hides(verb) {
+	if slices.Contains(hideable, verb) && at == atCommand && l.srv.hides(verb) {
 		return intercept.Action{Reply: []byte("502 5.5.1 command not implemented\r\n")}, true
 	}
 	return a, false
