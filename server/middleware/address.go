@@ -1,0 +1,51 @@
+package middleware
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
+)
+
+// network returns the part of the client's address that has so many bits. It is
+// not valid if the client has no address, as on a unix socket.
+func network(c *server.Conn, bits4, bits6 int) netip.Prefix {
+	ip := c.RemoteIP()
+	bits := bits6
+	if ip.Is4() {
+		bits = bits4
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// canonical returns a spelling of the domain that is the same for all spellings
+// of the same domain: lower case, A-labels, literals as netip writes them.
+func canonical(domain string) string {
+	m := smtp.Mailbox{Local: "x", Domain: domain}
+	if ip, ok := m.Literal(); ok {
+		return "[" + ip.String() + "]"
+	}
+	if a, err := m.ToASCII(); err == nil {
+		m = a
+	}
+	return strings.ToLower(m.Domain)
+}
+
+// folded is an address by which it is filed. Local-parts are folded too: no
+// site that is known of gives two people addresses that differ in case only.
+func folded(m smtp.Mailbox) string {
+	return strings.ToLower(m.Local) + "@" + canonical(m.Domain)
+}
+
+func isPostmaster(local string) bool { return strings.EqualFold(local, "postmaster") }
+
+// isQualified reports whether a domain is fully qualified: of more than one
+// label, or an address.
+func isQualified(domain string) bool {
+	return strings.HasPrefix(domain, "[") || strings.Contains(strings.Trim(domain, "."), ".")
+}
