@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,23 +15,15 @@ import (
 // user that does not exist. An authorization identity that differs from the
 // user is refused.
 func Passwords(verify func(ctx context.Context, user, password string) error) Authenticator {
-	check := func(ctx context.Context, user, password string) (string, error) {
+	return byPassword(func(ctx context.Context, user, password string) (string, error) {
 		return user, verify(ctx, user, password)
-	}
+	})
+}
+
+func byPassword(check func(ctx context.Context, user, password string) (identity string, err error)) Authenticator {
 	return mechanisms{
 		{"PLAIN", func(ctx context.Context) Exchange { return newPlain(ctx, check) }},
 		{"LOGIN", func(ctx context.Context) Exchange { return &login{exchange: exchange{ctx: ctx, verify: check}} }},
-	}
-}
-
-// Tokens returns an Authenticator that offers OAUTHBEARER (RFC 7628) and
-// XOAUTH2. User is what the client claims, and may be empty with OAUTHBEARER.
-// Verify returns the identity that the token stands for, or ErrCredentials,
-// or any other error if it cannot tell.
-func Tokens(verify func(ctx context.Context, user, token string) (identity string, err error)) Authenticator {
-	return mechanisms{
-		{"OAUTHBEARER", func(ctx context.Context) Exchange { return newBearer(ctx, verify) }},
-		{"XOAUTH2", func(ctx context.Context) Exchange { return &xoauth2{exchange: exchange{ctx: ctx, verify: verify}} }},
 	}
 }
 
@@ -162,59 +153,4 @@ func (x *login) Next(response []byte) ([]byte, bool, error) {
 		return nil, true, x.check(x.user, string(response))
 	}
 	return nil, false, sasl.ErrUnexpectedClientResponse
-}
-
-type bearer struct {
-	exchange
-	sasl.Server
-	failed bool
-}
-
-func newBearer(ctx context.Context, verify func(context.Context, string, string) (string, error)) Exchange {
-	x := &bearer{exchange: exchange{ctx: ctx, verify: verify}}
-	x.Server = sasl.NewOAuthBearerServer(func(o sasl.OAuthBearerOptions) *sasl.OAuthBearerError {
-		if x.check(o.Username, o.Token) != nil {
-			return &sasl.OAuthBearerError{Status: "invalid_token", Schemes: "bearer"}
-		}
-		return nil
-	})
-	return x
-}
-
-func (x *bearer) Next(response []byte) ([]byte, bool, error) {
-	if x.failed {
-		// The client has acknowledged the error, in whatever way (RFC 7628 §3.2.3).
-		return nil, false, x.outcome(ErrCredentials)
-	}
-	challenge, done, err := x.Server.Next(response)
-	x.failed = !done && err == nil && response != nil
-	return challenge, done, x.outcome(err)
-}
-
-// xoauth2 is XOAUTH2, which has no RFC: "user=" user ^A "auth=Bearer " token
-// ^A ^A, and on failure a JSON challenge that the client acknowledges.
-type xoauth2 struct {
-	exchange
-	failed bool
-}
-
-func (x *xoauth2) Next(response []byte) ([]byte, bool, error) {
-	switch {
-	case x.failed:
-		return nil, false, x.outcome(ErrCredentials)
-	case response == nil:
-		return []byte{}, false, nil
-	}
-	body, ok := bytes.CutSuffix(response, []byte("\x01\x01"))
-	user, auth, found := bytes.Cut(body, []byte("\x01"))
-	user, isUser := bytes.CutPrefix(user, []byte("user="))
-	const scheme = "auth=Bearer "
-	if !ok || !found || !isUser || len(auth) < len(scheme) || !bytes.EqualFold(auth[:len(scheme)], []byte(scheme)) {
-		return nil, false, errMalformed
-	}
-	if x.check(string(user), string(auth[len(scheme):])) != nil {
-		x.failed = true
-		return []byte(`{"status":"401","schemes":"bearer"}`), false, nil
-	}
-	return nil, true, nil
 }
