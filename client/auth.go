@@ -17,6 +17,10 @@ import (
 // Auth chooses a SASL mechanism and returns the client's side of it. It is called
 // once for each authentication. PlainAuth, PasswordAuth and the like return ready
 // ones. It must be safe for concurrent use.
+//
+// A sasl.Client may have a method Complete() error. It is called when the server
+// reports success; an error, that the server has proved too little, closes the
+// connection.
 type Auth func(ctx context.Context, info AuthInfo) (sasl.Client, error)
 
 // AuthInfo is what an Auth may base its choice on.
@@ -94,13 +98,21 @@ func (c *Conn) exchange(name string, first []byte, mechanism sasl.Client) error 
 	}
 	for range maxAuthRounds {
 		challenge, done, err := c.authLine(line, shown)
-		if done || err != nil {
+		switch m, ok := mechanism.(interface{ Complete() error }); {
+		case err != nil, done && !ok:
 			return err
+		case done:
+			if err := m.Complete(); err != nil {
+				return c.outOfStep("AUTH", err.Error())
+			}
+			return nil
 		}
 		var response []byte
 		if pending { // too long for the command line: the server asks with an empty challenge
 			pending, response = false, first
-		} else if response, err = answer(mechanism, challenge); err != nil {
+		} else if response, err = answer(mechanism, challenge); err == errImpostor {
+			return c.outOfStep("AUTH", err.Error())
+		} else if err != nil {
 			return c.cancelAuth(err)
 		}
 		line, shown = base64.StdEncoding.EncodeToString(response), redacted

@@ -24,17 +24,26 @@ func LoginAuth(username, password string) Auth {
 }
 
 // PasswordAuth authenticates with the strongest mechanism offered that takes a
-// password: PLAIN, then LOGIN. Both show the password to the server, and no
-// connection that is fit for one is unfit for the other.
+// password and that this connection can use: those of ScramAuth, then PLAIN, then
+// LOGIN, both of which show the password to the server. CRAM-MD5 is not among
+// them. If SASLprep (RFC 4013) does not allow the name or the password, there is
+// no SCRAM.
+//
+// It does not try a weaker mechanism after a stronger one has failed: that would
+// let a server choose to see the password.
 func PasswordAuth(username, password string) Auth {
+	account := newScramAccount(username, password)
 	return func(_ context.Context, info AuthInfo) (sasl.Client, error) {
+		m, ok := account.choose(info)
 		switch {
+		case ok:
+			return m, nil
 		case info.Offers(sasl.Plain):
 			return plain(username, password)
 		case info.Offers(sasl.Login):
 			return &loginClient{answers: []string{username, password}}, nil
 		}
-		return nil, fmt.Errorf("the server offers no mechanism that takes a password: %q", info.Mechanisms)
+		return nil, fmt.Errorf("the server offers no mechanism for a password that this connection can use: %q", info.Mechanisms)
 	}
 }
 

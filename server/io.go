@@ -82,7 +82,7 @@ func (c *conn) reply(r smtp.Reply) {
 	}
 	c.out = r.AppendTo(c.out)
 	if c.srv.Observer != nil {
-		c.observe(Event{Kind: ReplySent, Verb: c.verb, Reply: r})
+		c.observe(Event{Kind: ReplySent, Verb: c.verb, Reply: hideChallenge(r)})
 	}
 	if r.Code == 421 {
 		c.unwelcome = true

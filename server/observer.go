@@ -60,7 +60,9 @@ type Event struct {
 	Verb smtp.Verb
 	// Line is a command as it came, without its CRLF. Credentials are
 	// replaced by "***" before an Observer sees it.
-	Line       string
+	Line string
+	// Reply is a reply as it was sent, but for the challenges of AUTH: their
+	// text is "***", since passwords can be guessed with those of SCRAM.
 	Reply      smtp.Reply
 	Err        error
 	Size       int64
@@ -138,6 +140,14 @@ func (c *conn) heard(line []byte, known bool) {
 	c.observe(Event{Kind: CommandReceived, Verb: c.verb, Line: text})
 }
 
+// hideChallenge hides a challenge of AUTH. An empty one is shown.
+func hideChallenge(r smtp.Reply) smtp.Reply {
+	if r.Code == smtp.CodeAuthContinue && r.Text != "" {
+		r.Text = "***"
+	}
+	return r
+}
+
 // redact hides what could be a credential: all behind the mechanism of AUTH, of
 // a word that only begins like AUTH all behind these letters, and what follows
 // an unknown verb and a mechanism. Due says that lines with credentials may
@@ -158,14 +168,14 @@ func redact(line []byte, known bool) (text string, due bool) {
 }
 
 // carriesSecret reports whether mech is the name of a mechanism with which a
-// credential is sent as it is.
+// credential is sent as it is, or something to guess it with.
 func carriesSecret(mech []byte) bool {
-	for _, name := range []string{"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"} {
+	for _, name := range []string{"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "CRAM-MD5"} {
 		if strings.EqualFold(name, string(mech)) {
 			return true
 		}
 	}
-	return false
+	return len(mech) > 6 && strings.EqualFold("SCRAM-", string(mech[:6]))
 }
 
 // isMechanism reports whether b can name a mechanism (RFC 4422 §3.1), and is

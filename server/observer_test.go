@@ -51,9 +51,9 @@ TLS started
 command EHLO: "EHLO x.example"
 reply EHLO: 250 mx.example
 command AUTH: "AUTH LOGIN"
-reply AUTH: 334 VXNlcm5hbWU6
+reply AUTH: 334 ***
 command AUTH: "***"
-reply AUTH: 334 UGFzc3dvcmQ6
+reply AUTH: 334 ***
 command AUTH: "***"
 reply AUTH: 235 2.7.0 authenticated
 command AUTH: "AUTH PLAIN ***"

@@ -51,12 +51,13 @@ type Server struct {
 	ownObserver server.Observer
 	ownContext  func(context.Context, net.Conn) context.Context
 
-	mu       sync.Mutex
-	faults   []*rule
-	hidden   []string
-	accounts map[string]string // password by user
-	tokens   map[string]string // user by token
-	links    map[*server.Conn]*link
+	mu          sync.Mutex
+	faults      []*rule
+	hidden      []string
+	accounts    map[string]string            // password by user
+	credentials map[string]server.Credential // by user after SASLprep
+	tokens      map[string]string            // user by token
+	links       map[*server.Conn]*link
 
 	served chan struct{} // closed when Serve has returned; nil before Start
 	failed error         // of Serve

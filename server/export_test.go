@@ -1,0 +1,15 @@
+package server
+
+// FixNonce makes a every exchange of SCRAM use the same nonce of the server.
+func (a *Credentials) FixNonce(nonce string) { a.nonce = func() string { return nonce } }
+
+// Hashing takes a place among the passwords that are hashed.
+func (a *Credentials) Hashing() (done func()) {
+	a.setup.Do(a.init)
+	a.waiting.Add(1)
+	a.running <- struct{}{}
+	return a.leave
+}
+
+// Waiting counts the passwords that are hashed or will be.
+func (a *Credentials) Waiting() int64 { return a.waiting.Load() }
