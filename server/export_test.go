@@ -11,5 +11,14 @@ func (a *Credentials) Hashing() (done func()) {
 	return a.leave
 }
 
+// Queue has n more passwords wait.
+func (a *Credentials) Queue(n int64) {
+	a.setup.Do(a.init)
+	a.waiting.Add(n)
+}
+
 // Waiting counts the passwords that are hashed or will be.
 func (a *Credentials) Waiting() int64 { return a.waiting.Load() }
+
+// CRAMDigest is what a client of CRAM-MD5 answers, behind its name.
+func CRAMDigest(password, challenge string) string { return string(cramDigest(password, challenge)) }

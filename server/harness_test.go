@@ -35,9 +35,19 @@ const (
 var secrets = []string{
 	password, token, b64(password), b64(token), b64("\x00" + user + "\x00" + password),
 	b64(xoauth2(user, token)), b64(bearer(user, token)),
+	b64(server256), b64(final256), b64(proof256), b64(server1), b64(final1), b64(proof1), rfcPassword + "\"",
 }
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func unb64(t testing.TB, s string) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatalf("%q: %v", s, err)
+	}
+	return string(b)
+}
 
 func xoauth2(user, token string) string {
 	return "user=" + user + "\x01auth=Bearer " + token + "\x01\x01"

@@ -163,6 +163,8 @@ func TestCredentialsAreHidden(t *testing.T) {
 		"AUTH XOAUTH2 " + b64(xoauth2(user, token)),
 		"AUTH OAUTHBEARER " + b64(bearer(user, token)),
 		"AUTH PLAIN " + plain + " " + plain,
+		"AUHT SCRAM-SHA-256 " + b64(first256) + "\r\n" + b64(final256),
+		"AUHT CRAM-MD5\r\n" + b64(final256),
 		"AUTH UNKNOWN " + plain,
 		"AUTHENTICATE LOGIN\r\n" + b64(user) + "\r\n" + b64(password),
 		"AUTH UNKNOWN\r\n" + plain + "\r\n" + plain,
@@ -193,6 +195,24 @@ func TestCredentialsAreHidden(t *testing.T) {
 				t.Errorf("%q: nothing was hidden:\n%s", lines, events)
 			}
 		}
+	}
+}
+
+// Whoever sees an exchange of SCRAM can guess passwords with it. Nobody does.
+func TestSCRAMIsHidden(t *testing.T) {
+	s := start(t, withPencils(nonce256))
+	p := s.hello()
+	p.say("SCRAM-SHA-256", first256, "<"+server256, final256, "<"+proof256, "", "<235 ")
+	p.do("QUIT", "221")
+	s.stop()
+	events := s.events.take()
+	for _, message := range []string{first256, server256, final256, proof256} {
+		if strings.Contains(events, message) || strings.Contains(events, b64(message)) {
+			t.Errorf("%s in\n%s", message, events)
+		}
+	}
+	if shown := strings.Count(events, "reply AUTH: 334 ***"); shown != 2 || strings.Count(events, `command AUTH: "***"`) != 2 || !strings.Contains(events, `"AUTH SCRAM-SHA-256 ***"`) {
+		t.Errorf("%s", events)
 	}
 }
 

@@ -106,13 +106,14 @@ func (x *scramExchange) final(response []byte) ([]byte, bool, error) {
 	if err != nil || !x.conv.Valid() || !x.exists {
 		return nil, false, ErrCredentials
 	}
-	x.step = acknowledged
+	x.step = x.acknowledged
 	return []byte(challenge), false, nil
 }
 
 // acknowledged takes the empty response to the server's proof: in SMTP no data
 // can go with the success (RFC 4954 §4).
-func acknowledged(response []byte) ([]byte, bool, error) {
+func (x *scramExchange) acknowledged(response []byte) ([]byte, bool, error) {
+	x.step = finished
 	if len(response) > 0 {
 		return nil, false, errMalformed
 	}

@@ -382,3 +382,33 @@ func TestNoBindingNoPLUS(t *testing.T) {
 		t.Errorf("reply %q to a client that rightly says we do not offer it", r)
 	}
 }
+
+// Nothing that a client says lets it in, but the proof.
+func FuzzSCRAMServer(f *testing.F) {
+	for _, bad := range badSCRAM {
+		if messages := bad.talk; strings.HasPrefix(bad.mech, "SCRAM") {
+			f.Add(bad.mech, messages[0], messages[min(2, len(messages)-1)], messages[min(4, len(messages)-1)])
+		}
+	}
+	f.Add("SCRAM-SHA-256", first256, final256, "")
+	f.Add("SCRAM-SHA-256-PLUS", "p=tls-unique"+first256[1:], final256, "")
+	accounts := pencils(f)
+	accounts.FixNonce(nonce256)
+	f.Fuzz(func(t *testing.T, mech, first, final, last string) {
+		x, err := accounts.Begin(t.Context(), new(server.Conn), mech)
+		if err != nil || !strings.HasPrefix(mech, "SCRAM-") {
+			return
+		}
+		failed := false
+		for i, message := range []string{first, final, last, last} {
+			challenge, done, err := x.Next([]byte(message))
+			if done && (err != nil || failed || i != 2 || first != first256 || final != final256 || last != "") {
+				t.Fatalf("%s lets in %q %q %q", mech, first, final, last)
+			}
+			if len(b64(string(challenge))) > 2000 {
+				t.Fatalf("challenge of %d octets", len(challenge))
+			}
+			failed = failed || err != nil
+		}
+	})
+}
