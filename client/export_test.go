@@ -2,3 +2,16 @@ package client
 
 // Waiting returns how many calls of Send stand in line for a connection.
 func (c *Client) Waiting() int { return c.Stats().Waiting }
+
+// ScramAuthNonce is ScramAuth with a nonce that is always the same.
+func ScramAuthNonce(username, password, nonce string) Auth {
+	a := newScramAccount(username, password)
+	a.nonce = func() string { return nonce }
+	return a.auth
+}
+
+// ScramAuthSalts is ScramAuth, and counts the salts for which keys are kept.
+func ScramAuthSalts(username, password string) (auth Auth, salts func() int) {
+	a := newScramAccount(username, password)
+	return a.auth, func() int { return len(a.keys["SCRAM-SHA-256"].seen) }
+}

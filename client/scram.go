@@ -26,16 +26,7 @@ import (
 // A server may ask for 4,096 to 1,000,000 iterations, the latter 150 ms of a
 // core. The Auth keeps what it has computed: use one for all connections.
 func ScramAuth(username, password string) Auth {
-	account := newScramAccount(username, password)
-	return func(_ context.Context, info AuthInfo) (sasl.Client, error) {
-		if account.bad != nil {
-			return nil, account.bad
-		}
-		if m, ok := account.choose(info); ok {
-			return m, nil
-		}
-		return nil, fmt.Errorf("the server offers no SCRAM that this connection can use: %q", info.Mechanisms)
-	}
+	return newScramAccount(username, password).auth
 }
 
 // maxIterations is what a server may make us hash for it.
@@ -49,8 +40,9 @@ var errImpostor = errors.New("the server has not proved that it knows the passwo
 
 // scramAccount is a user of whom the keys are kept.
 type scramAccount struct {
-	username, password string // after SASLprep
-	bad                error  // why there can be no SCRAM with them
+	username, password string        // after SASLprep
+	bad                error         // why there can be no SCRAM with them
+	nonce              func() string // in tests
 
 	mu   sync.Mutex
 	keys map[string]*scramKeys // by hash
@@ -72,6 +64,16 @@ func newScramAccount(username, password string) *scramAccount {
 		a.bad = localError{fmt.Errorf("password: %w", err)}
 	}
 	return a
+}
+
+func (a *scramAccount) auth(_ context.Context, info AuthInfo) (sasl.Client, error) {
+	if a.bad != nil {
+		return nil, a.bad
+	}
+	if m, ok := a.choose(info); ok {
+		return m, nil
+	}
+	return nil, fmt.Errorf("the server offers no SCRAM that this connection can use: %q", info.Mechanisms)
 }
 
 // choose returns the strongest mechanism that is offered and can be used.
@@ -110,6 +112,9 @@ func (a *scramAccount) client(m scram.Mechanism) *xdg.Client {
 	if k == nil || len(k.seen) > maxCached {
 		// It cannot fail: nothing is prepared.
 		c, _ := m.Hash.NewClientUnprepped(a.username, a.password, "")
+		if a.nonce != nil {
+			c.WithNonceGenerator(a.nonce)
+		}
 		k = &scramKeys{c.WithMinIterations(scram.MinIterations), make(map[scram.ServerFirst]struct{})}
 		a.keys[hash] = k
 	}
@@ -146,12 +151,13 @@ func (c *scramClient) Next(challenge []byte) ([]byte, error) {
 		return nil, sasl.ErrUnexpectedServerChallenge
 	case strings.HasPrefix(message, "e="):
 		return nil, fmt.Errorf("the server says %.64q", message[2:])
-	default:
-		if _, err := c.conv.Step(message); err != nil {
-			return nil, errImpostor
-		}
-		return []byte{}, nil // RFC 4954 §4
+	case scram.CheckServerFinal(message) != nil:
+		return nil, errImpostor
 	}
+	if _, err := c.conv.Step(string(challenge)); err != nil {
+		return nil, errImpostor
+	}
+	return []byte{}, nil // RFC 4954 §4
 }
 
 // final answers a server-first-message with the proof.

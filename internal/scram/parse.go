@@ -102,6 +102,15 @@ func ParseServerFirst(s string) (ServerFirst, error) {
 	return ServerFirst{Salt: string(salt), Iterations: int(n)}, nil
 }
 
+// CheckServerFinal parses a server-final-message with a proof (RFC 5802 §7).
+func CheckServerFinal(s string) error {
+	values, err := attributes(s, "v")
+	if err == nil && !isBase64(values[0]) {
+		err = ErrSyntax
+	}
+	return err
+}
+
 // attributes returns the values of the named attributes, with which s begins in
 // this order; what follows them are extensions, which are passed over.
 func attributes(s, names string) ([]string, error) {

@@ -116,6 +116,22 @@ func TestParseServerFirst(t *testing.T) {
 	}
 }
 
+func TestCheckServerFinal(t *testing.T) {
+	for message, want := range map[string]error{
+		"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=": nil,
+		"v=YQ==,x=y": nil,
+		"v=YQ==,m=y": ErrExtension,
+		"v=":         ErrSyntax,
+		"v=YQ":       ErrSyntax,
+		"e=x":        ErrSyntax,
+		"":           ErrSyntax,
+	} {
+		if err := CheckServerFinal(message); err != want {
+			t.Errorf("%q: %v, want %v", message, err, want)
+		}
+	}
+}
+
 // RFC 4013 §3, and no error shows what it is about.
 func TestPrepare(t *testing.T) {
 	for in, want := range map[string]string{
