@@ -99,7 +99,9 @@ func TestMechanismsEndToEnd(t *testing.T) {
 					var resumed []bool
 					c := &client.Client{
 						Addr: s.Addr, TLSMode: client.StartTLSRequired, TLSConfig: cfg, Auth: tt.right, MaxMessages: 1,
-						Trace: &client.Trace{TLSDone: func(_ client.ConnInfo, state tls.ConnectionState, _ error) { resumed = append(resumed, state.DidResume) }},
+						Trace: &client.Trace{TLSDone: func(_ client.ConnInfo, state tls.ConnectionState, _ error) {
+							resumed = append(resumed, state.DidResume)
+						}},
 					}
 					if implicit {
 						c.TLSMode = client.ImplicitTLS
