@@ -218,7 +218,7 @@ func TestTrace(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	at := 0
-	for _, want := range []string{"S: 220 mx.example.com", "C: EHLO", "S: 250-mx.example.com", "C: STARTTLS", "-- TLS 1.3", "C: AUTH PLAIN ***",
+	for _, want := range []string{"S: 220 mx.example.com", "C: EHLO", "S: 250-mx.example.com", "C: STARTTLS", "-- TLS 1.3", "C: AUTH SCRAM-SHA-256-PLUS ***",
 		"C: MAIL FROM:<a@example.org>", "C: DATA", "S: 354", fmt.Sprintf("C: (%d octets)", len(message)), "S: 250", "C: QUIT"} {
 		i := strings.Index(stderr[at:], want)
 		if i < 0 {
