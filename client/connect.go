@@ -11,8 +11,7 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// connect dials and does everything that comes before the first MAIL. With an
-// error it returns the connection, closed, if there was one.
+// connect dials and does everything that comes before the first MAIL.
 func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	if c.LocalName != "" {
 		if err := smtp.ParseHello(c.LocalName); err != nil {
@@ -41,8 +40,9 @@ func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	}
 	if err != nil {
 		fresh.abandon(err)
+		return nil, err
 	}
-	return fresh, err
+	return fresh, nil
 }
 
 func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {

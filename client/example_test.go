@@ -343,7 +343,7 @@ func ExampleTLSMode() {
 		fmt.Println(err)
 	}
 	// Output:
-	// client: 127.0.0.1: STARTTLS: the server does not offer STARTTLS
+	// client: STARTTLS: the server does not offer STARTTLS
 	// <nil>
 }
 
