@@ -65,9 +65,6 @@ func (t *transaction) lastReply() int {
 // say before the data, or nobody is left to say it for.
 func (c *Conn) appendGroup(t *transaction, dst []byte) []byte {
 	pipelining := c.offers.Has(smtp.ExtPipelining)
-	if t.parts != nil && t.parts.full {
-		t.cutOff()
-	}
 	known := t.answered == t.stepData() // what became of every recipient
 	for from := len(dst); t.step <= t.stepData(); t.step++ {
 		if n := len(dst) - from; n > maxGroup || n > 0 && !pipelining {
@@ -132,7 +129,8 @@ func (c *Conn) answer(t *transaction) error {
 		if t.mail != nil {
 			break // it says that there was no MAIL
 		}
-		t.refuseRcpt(t.answered-stepRcpt, refused)
+		r := &t.result.Recipients[t.answered-stepRcpt]
+		r.Reply, r.Err = refused.Reply, refused
 	}
 	if c.dead != nil { // 421
 		return refused

@@ -201,9 +201,6 @@ func (q *queue) claim(c *Conn) {
 		if err := c.begin(&w.t); err != nil {
 			q.notBegun(at)
 			q.hand(w, handover{conn: c, err: err})
-			if c.full() {
-				return
-			}
 			continue
 		}
 		w.t.plan.together = false

@@ -77,9 +77,8 @@ func ExampleExternal() {
 		Hostname: "mx.example",
 		Handler:  discard,
 		TLSConfig: &tls.Config{
-			Certificates: serverTLS.Certificates,
-			ClientAuth:   tls.VerifyClientCertIfGiven,
-			ClientCAs:    x509.NewCertPool(), // of the issuer of the machines' certificates
+			ClientAuth: tls.VerifyClientCertIfGiven,
+			ClientCAs:  x509.NewCertPool(), // of the issuer of the machines' certificates
 		},
 		Auth: server.Authenticators(
 			server.External(func(_ context.Context, _ *server.Conn, cert *x509.Certificate, authzid string) (string, error) {
@@ -102,7 +101,6 @@ func ExampleExternal() {
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
 	// S: 250-CHUNKING
-	// S: 250-LIMITS RCPTMAX=1000
 	// S: 250-STARTTLS
 	// S: 250 AUTH PLAIN LOGIN
 }

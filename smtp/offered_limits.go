@@ -10,7 +10,7 @@ import (
 type OfferedLimits struct {
 	MailMax       int // mail transactions, begun by MAIL, in one connection. If zero, not announced.
 	RcptMax       int // recipients, RCPT commands, in one mail transaction. If zero, not announced.
-	RcptDomainMax int // different domains among the recipients of all mail transactions in one connection. If zero, not announced.
+	RcptDomainMax int // different domains among the recipients of one mail transaction. If zero, not announced.
 }
 
 // maxLimit is the greatest number that a limit may have, RFC 9422 §5

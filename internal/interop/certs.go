@@ -3,6 +3,9 @@
 package interop
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -55,12 +58,17 @@ func newCertificates(t *testing.T) certificates {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	caKey, leafKey := newKey(t), newKey(t)
+	// With TLS 1.3 GnuTLS offers a server in Go no certificate with an RSA key.
+	personKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return certificates{
-		ca:         sign(t, ca, ca, caKey, caKey),
-		cert:       sign(t, leaf, ca, leafKey, caKey),
+		ca:         sign(t, ca, ca, &caKey.PublicKey, caKey),
+		cert:       sign(t, leaf, ca, &leafKey.PublicKey, caKey),
 		key:        keyPEM(t, leafKey),
-		clientCert: sign(t, person, ca, leafKey, caKey),
-		clientKey:  keyPEM(t, leafKey),
+		clientCert: sign(t, person, ca, &personKey.PublicKey, caKey),
+		clientKey:  keyPEM(t, personKey),
 	}
 }
 
@@ -93,7 +101,7 @@ func pair(t *testing.T, cert, key []byte) tls.Certificate {
 	return p
 }
 
-func keyPEM(t *testing.T, k *rsa.PrivateKey) []byte {
+func keyPEM(t *testing.T, k crypto.PrivateKey) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
@@ -112,9 +120,9 @@ func newKey(t *testing.T) *rsa.PrivateKey {
 	return key
 }
 
-func sign(t *testing.T, cert, parent *x509.Certificate, key, signer *rsa.PrivateKey) []byte {
+func sign(t *testing.T, cert, parent *x509.Certificate, key crypto.PublicKey, signer *rsa.PrivateKey) []byte {
 	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, cert, parent, key, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

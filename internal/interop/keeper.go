@@ -27,8 +27,9 @@ type keeper struct {
 
 	mu      sync.Mutex
 	kept    []keptMessage
-	changed chan struct{} // closed and made anew when kept or lines grew
+	changed chan struct{} // closed and made anew when something below grew
 	lines   []string      // commands as they came, credentials hidden
+	ended   []server.Info // of connections
 }
 
 // keptMessage is a message that a keeper has accepted.
@@ -101,12 +102,14 @@ func (k *keeper) listen(t *testing.T, l net.Listener, serve func(net.Listener) e
 }
 
 func (k *keeper) observe(e server.Event) {
-	if e.Kind != server.CommandReceived {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.lines = append(k.lines, e.Line)
+	switch e.Kind {
+	case server.CommandReceived:
+		k.lines = append(k.lines, e.Line)
+	case server.ConnClosed:
+		k.ended = append(k.ended, e.Conn.Info())
+	}
 	k.tell()
 }
 

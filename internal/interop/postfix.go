@@ -77,7 +77,7 @@ const postfixSASL = `
 pwcheck_method: auxprop
 auxprop_plugin: sasldb
 sasldb_path: /etc/sasldb2
-mech_list: PLAIN LOGIN
+mech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256
 `
 
 // startPostfix starts Postfix's master in the foreground.

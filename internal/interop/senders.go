@@ -141,6 +141,8 @@ func curl(t *testing.T, r *root, s submission) ([]string, []byte) {
 	case "":
 	case "OAUTHBEARER", "XOAUTH2":
 		argv = append(argv, "--user", user, "--oauth2-bearer", s.password)
+	case "EXTERNAL":
+		argv = append(argv, "--user", user+":")
 	default:
 		argv = append(argv, "--user", user+":"+s.password)
 	}
