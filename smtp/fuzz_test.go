@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -146,6 +147,8 @@ func FuzzMailArg(f *testing.F) {
 		"FROM:<>", "FROM: <a@b>", "FROM:<a@b> SIZE=3 BODY=8BITMIME SMTPUTF8 AUTH=<> RET=HDRS ENVID=a+20b",
 		"FROM:<a@b> BODY=BINARYMIME", "FROM:<ü@b> SMTPUTF8", "FROM:<a@b> OWN=ü", "FROM:<a@b> OWN", "FROM:<a@b>X", "FROM:<a@b> SIZE=1 SIZE=2",
 		"FROM:<a@b> AUTH=e+3Dmc2@example.com",
+		"FROM:<a@b> BY=-120;NT REQUIRETLS MT-PRIORITY=-3 HOLDFOR=999999999 SOLICIT=org.example:ADV,a PRDR", "FROM:<a@b> BY=+1;R",
+		"FROM:<a@b> HOLDUNTIL=2030-02-28T23:59:59.5Z", "FROM:<> HOLDUNTIL=2016-12-31t23:59:60-00:00", "FROM:<> BY=5;N HOLDFOR=5",
 	} {
 		f.Add(s)
 	}
@@ -159,11 +162,14 @@ func FuzzMailArg(f *testing.F) {
 			if e := err.(*SyntaxError); e.Offset < 0 || e.Offset > len(arg) || e.Reason == "" || e.Code != 501 && e.Code != 555 && e.Code != 550 {
 				t.Errorf("%+v", e)
 			}
-			p = MailParams{Size: int64(len(arg)), Body: BodyType(arg), Auth: arg, Ret: Ret(arg), EnvID: arg, Other: []Param{{arg, "x"}, {"X", arg}}}
+			p = MailParams{Size: int64(len(arg)), Body: BodyType(arg), Auth: arg, Ret: Ret(arg), EnvID: arg, Solicit: arg, Other: []Param{{arg, "x"}, {"X", arg}}}
+			p.By = DeliverBy{Within: time.Duration(len(arg)) * time.Second, Mode: DeliverMode((arg + "R")[0]), Trace: true}
+			p.Hold.Until = time.Unix(int64(len(arg))<<40, 1)
 			checkLine(t, AppendMail(nil, ReversePath{Mailbox{arg, arg}}, &p))
 			return
 		}
-		if err := p.Validate(); err != nil {
+		// RFC 4865 §5.2 lets a server take what a client must not send.
+		if err := p.Validate(); err != nil && (p.Hold.For != p.By.Within || p.Hold.For == 0) {
 			t.Errorf("%q: %v", arg, err)
 		}
 		if err := offers.CheckMail(&p, own); err != nil {
@@ -184,6 +190,7 @@ func FuzzRcptArg(f *testing.F) {
 	for _, s := range []string{
 		"TO:<a@b>", "TO: <Postmaster>", "TO:<a@b> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c", "TO:<a@b> NOTIFY=NEVER",
 		`TO:<a@b> ORCPT=utf-8;ü\x{FC}+x`, "TO:<a@b> ORCPT=rfc822;", "TO:<ü@b> OWN=ü",
+		"TO:<a@b> RRVS=2014-04-03T23:01:00Z", "TO:<a@b> RRVS=1990-12-31T15:59:60-08:00;c NOTIFY=NEVER", "TO:<a@b> RRVS=0000-01-01T00:00:00.1+23:59;R",
 	} {
 		f.Add(s)
 	}
@@ -200,6 +207,7 @@ func FuzzRcptArg(f *testing.F) {
 			p = RcptParams{Notify: Notify(len(arg)), ORcpt: ORcpt{arg, arg}, Other: []Param{{arg, "x"}, {"X", arg}}}
 			checkLine(t, AppendRcpt(nil, ForwardPath{Mailbox{arg, arg}}, &p))
 			p.ORcpt.Type = "utf-8"
+			p.RRVS = RRVS{Since: time.Unix(int64(len(arg))<<40, 1), Action: RRVSAction(len(arg))}
 			checkLine(t, AppendRcpt(nil, ForwardPath{Mailbox{arg, "[" + arg + "]"}}, &p))
 			return
 		}
@@ -219,6 +227,119 @@ func FuzzRcptArg(f *testing.F) {
 		}
 		ParseRcpt(arg, nil, &p)
 	})
+}
+
+func FuzzEtrn(f *testing.F) {
+	for _, s := range []string{"sigurd.innosoft.com", "@foo.com", "#uucp", "localname", "@", "#", "", "a.b\r\nRSET", "@ü.example", "#a b", strings.Repeat("a.", 127) + "a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		e, err := ParseEtrn(arg)
+		if err != nil {
+			if e := err.(*SyntaxError); e.Offset < 0 || e.Offset > len(arg) || e.Reason == "" || e.Code != 501 {
+				t.Errorf("%+v", e)
+			}
+			e = Etrn{Kind: EtrnKind(len(arg)), Name: arg}
+			if line := AppendEtrn(nil, e); len(line) > 0 {
+				checkLine(t, line)
+			}
+			return
+		}
+		line := AppendEtrn(nil, e)
+		checkLine(t, line)
+		if e.String() != arg || string(line) != "ETRN "+arg+"\r\n" || len(line) > MaxCommandLine || e.Validate() != nil {
+			t.Errorf("%q is %+v, written %q", arg, e, line)
+		}
+	})
+}
+
+func FuzzXClient(f *testing.F) {
+	for _, s := range []string{
+		"NAME=spike.porcupine.org ADDR=168.100.189.2", "addr=ipv6:2001:DB8::1 port=00025 proto=smtp login=j+C3+BCrgen",
+		"NAME=[TEMPUNAVAIL] ADDR=[UNAVAILABLE] DESTADDR=IPV6:::ffff:192.0.2.1 DESTPORT=65535", "HELO=[192.0.2.1]", "HELO=a+2", "PORT=1 PORT=1", "",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		x, err := ParseXClient(arg)
+		if err != nil {
+			checkAttributeError(t, arg, err)
+			x = XClient{arg, arg, arg, arg, arg, arg, arg, arg}
+			if line := AppendXClient(nil, x); len(line) > 0 {
+				checkLine(t, line)
+			}
+			x.AddrPort()
+			return
+		}
+		if err := x.Validate(); err != nil && !strings.HasSuffix(err.Error(), "longer than 255 octets") {
+			t.Errorf("%q: %v", arg, err)
+		}
+		if addr, ok := x.AddrPort(); ok != (x.Addr != "" && x.Addr != XUnavailable) || ok && addr.Addr().Zone() != "" {
+			t.Errorf("%q: %v, %v", arg, addr, ok)
+		}
+		var again XClient
+		for _, part := range x.Split() {
+			line := AppendXClient(nil, part)
+			checkLine(t, line)
+			v, rest, ok := ParseVerb(bytes.TrimSuffix(line, []byte("\r\n")))
+			got, err := ParseXClient(string(rest))
+			if v != XCLIENT || !ok || err != nil || got != part || len(line) > MaxCommandLine {
+				t.Errorf("%q is written %q, which reads %+v, %v", arg, line, got, err)
+			}
+			to := again.attributes()
+			for i, a := range got.attributes() {
+				*to[i].value += *a.value
+			}
+		}
+		if again != x && x.Validate() == nil || x.Kept("") != (XClient{}) || x.Kept("NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT") != x {
+			t.Errorf("%q is %+v, after a split %+v", arg, x, again)
+		}
+	})
+}
+
+func FuzzXForward(f *testing.F) {
+	for _, s := range []string{
+		"NAME=spike.porcupine.org ADDR=168.100.189.2 PROTO=ESMTP", "HELO=spike IDENT=3CF6B2AAE8 SOURCE=local", "source=[unavailable] addr=IPV6:::1",
+		"NAME=a(b", "IDENT=a+0Ab", "PORT=65536", "COLOUR=blue",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		x, err := ParseXForward(arg)
+		if err != nil {
+			checkAttributeError(t, arg, err)
+			x = XForward{arg, arg, arg, arg, arg, arg, arg}
+			if line := AppendXForward(nil, x); len(line) > 0 {
+				checkLine(t, line)
+			}
+			return
+		}
+		if err := x.Validate(); err != nil && !strings.HasSuffix(err.Error(), "longer than 255 octets") {
+			t.Errorf("%q: %v", arg, err)
+		}
+		var again XForward
+		for _, part := range x.Split() {
+			line := AppendXForward(nil, part)
+			checkLine(t, line)
+			v, rest, ok := ParseVerb(bytes.TrimSuffix(line, []byte("\r\n")))
+			got, err := ParseXForward(string(rest))
+			if v != XFORWARD || !ok || err != nil || got != part || len(line) > MaxCommandLine {
+				t.Errorf("%q is written %q, which reads %+v, %v", arg, line, got, err)
+			}
+			again = again.Merge(got)
+		}
+		if again != x && x.Validate() == nil || x.Kept("NAME ADDR PORT PROTO HELO IDENT SOURCE") != x {
+			t.Errorf("%q is %+v, after a split %+v", arg, x, again)
+		}
+	})
+}
+
+func checkAttributeError(t *testing.T, arg string, err error) {
+	t.Helper()
+	if e := err.(*SyntaxError); e.Offset < 0 || e.Offset > len(arg) || e.Reason == "" || e.Code != 501 || e.Enhanced != Enh(5, 4) {
+		t.Errorf("%q: %+v", arg, e)
+	}
+	checkLine(t, err.(*SyntaxError).Reply().AppendTo(nil))
 }
 
 func FuzzReply(f *testing.F) {
@@ -305,6 +426,8 @@ func FuzzXtext(f *testing.F) {
 func FuzzOffers(f *testing.F) {
 	f.Add("PIPELINING\nSIZE 1000\n8BITMIME\nAUTH PLAIN\nAUTH=LOGIN")
 	f.Add("size  1 \n SIZE\nX=Y\nAUTH=\nAUTH")
+	f.Add("LIMITS MAILMAX=5 RCPTMAX=20 RCPTDOMAINMAX=999999 X=1\nDELIVERBY 240,x\nNO-SOLICITING a:b,c")
+	f.Add("FUTURERELEASE 999999999 2030-01-01T00:00:00Z\nLIMITS MAILMAX=0 mailmax=9 RCPTMAX=1000000\nDELIVERBY 9999999999")
 	f.Fuzz(func(t *testing.T, reply string) {
 		o := ParseOffers(strings.Split(reply, "\n"))
 		var lines []string
@@ -318,6 +441,21 @@ func FuzzOffers(f *testing.F) {
 		}
 		if size, ok := o.MaxSize(); size < 0 || ok != o.Has(ExtSize) {
 			t.Errorf("%q: size %d, %v", reply, size, ok)
+		}
+		l := o.Limits()
+		if again := (Offers{ExtLimits: l.String()}).Limits(); again != l || min(l.MailMax, l.RcptMax, l.RcptDomainMax) < 0 || max(l.MailMax, l.RcptMax, l.RcptDomainMax) > 999999 {
+			t.Errorf("%q: limits %+v, then %+v", reply, l, again)
+		}
+		if min, ok := o.DeliverByMin(); min < 0 || min > maxDelta*time.Second || ok != o.Has(ExtDeliverBy) {
+			t.Errorf("%q: DELIVERBY %v, %v", reply, min, ok)
+		}
+		interval, date, ok := o.FutureRelease()
+		if interval < 0 || interval > maxDelta*time.Second || date.Nanosecond() != 0 || ok != o.Has(ExtFutureRelease) {
+			t.Errorf("%q: FUTURERELEASE %v, %v, %v", reply, interval, date, ok)
+		}
+		classes, ok := o.NoSoliciting()
+		if list := strings.Join(classes, ","); list != "" && list != o[ExtNoSoliciting] || ok != o.Has(ExtNoSoliciting) {
+			t.Errorf("%q: NO-SOLICITING %q, %v", reply, classes, ok)
 		}
 		for _, name := range o.AuthMechanisms() {
 			if name == "" || name != strings.ToUpper(name) {

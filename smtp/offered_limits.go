@@ -10,15 +10,15 @@ import (
 type OfferedLimits struct {
 	MailMax       int // mail transactions, begun by MAIL, in one connection. If zero, not announced.
 	RcptMax       int // recipients, RCPT commands, in one mail transaction. If zero, not announced.
-	RcptDomainMax int // different domains among the recipients of one mail transaction. If zero, not announced.
+	RcptDomainMax int // different domains among the recipients of one connection. If zero, not announced.
 }
 
-// maxLimit is the greatest number that a limit may have, RFC 9422 §5
+// maxLimit is the greatest number that a limit may have, RFC 9422 §4
 const maxLimit = 999_999
 
 // Limits returns what LIMITS announces: nothing when it is not offered. Limits
 // that are not known and values that break the grammar are ignored (RFC 9422
-// §4); of two with the same name the smaller counts.
+// §3); of two with the same name the smaller counts.
 func (o Offers) Limits() OfferedLimits {
 	var l OfferedLimits
 	for rest := o[ExtLimits]; rest != ""; {
