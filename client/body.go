@@ -128,14 +128,26 @@ func forbidden(body smtp.BodyType, utf8 bool) (kind smtp.Kind) {
 func needOf(kind smtp.Kind) *ContentError {
 	switch {
 	case kind&smtp.KindNUL != 0:
-		return &ContentError{smtp.ExtBinaryMIME, "the message has NUL octets and the server does not offer CHUNKING and BINARYMIME"}
+		return &ContentError{smtp.ExtBinaryMIME, "the message has NUL octets and the server does not offer CHUNKING and BINARYMIME", noConversion}
 	case kind&smtp.KindBareLineEnd != 0:
-		return &ContentError{smtp.ExtBinaryMIME, "the message has line ends that are not CRLF and the server does not offer CHUNKING and BINARYMIME"}
+		return &ContentError{smtp.ExtBinaryMIME, "the message has line ends that are not CRLF and the server does not offer CHUNKING and BINARYMIME", noConversion}
 	case kind&smtp.Kind8Bit != 0:
-		return &ContentError{smtp.Ext8BitMIME, "the message has 8-bit octets and the server does not offer 8BITMIME"}
+		return &ContentError{smtp.Ext8BitMIME, "the message has 8-bit octets and the server does not offer 8BITMIME", noConversion}
 	}
-	return &ContentError{smtp.ExtSMTPUTF8, "the header section is not ASCII and SMTPUTF8 was not said"}
+	return &ContentError{smtp.ExtSMTPUTF8, "the header section is not ASCII and SMTPUTF8 was not said", noUTF8Header}
 }
+
+// What reports give for messages that a server cannot take.
+var (
+	tooBig       = smtp.Enh(3, 4)  // RFC 3463
+	timeIsOver   = smtp.Enh(4, 7)  // RFC 3463
+	tooManyRcpts = smtp.Enh(5, 3)  // RFC 3463
+	noConversion = smtp.Enh(6, 3)  // RFC 3463
+	noUTF8       = smtp.Enh(6, 7)  // RFC 6531 §3.5
+	noUTF8Header = smtp.Enh(6, 9)  // RFC 6531 §3.5
+	noEncryption = smtp.Enh(7, 10) // RFC 5248
+	noRequireTLS = smtp.Enh(7, 30) // RFC 8689 §5
+)
 
 // A lineEnder writes CRLF for every line end, be it CRLF, LF or CR.
 type lineEnder struct {

@@ -65,8 +65,10 @@ type Client struct {
 	Rate Rate
 
 	// AllOrNothing sends nothing if one recipient is refused, at the cost of one
-	// round trip. With LMTP a recipient can still fail alone after the data. If
-	// false, the message goes to those that were accepted.
+	// round trip. With LMTP or PRDR a recipient can still fail alone after the
+	// data. More recipients than the server announces for one transaction are
+	// refused with a *ContentError, since two cannot be all or nothing. If false,
+	// the message goes to those that were accepted.
 	AllOrNothing bool
 	// NormalizeLineEnds writes CRLF for every CR or LF that stands alone, which
 	// changes the message and breaks signatures over it. If false, such a
@@ -90,7 +92,8 @@ type Client struct {
 	// NoRedial reports a connection that was gone, or said 421, as the failure of
 	// the message that found out. If false, the message goes once over a new
 	// connection, if the old one had carried a message before and the last octet
-	// of this one had not been written.
+	// of this one had not been written; of a message in several transactions,
+	// those that have not begun go over a new connection in any case.
 	NoRedial bool
 
 	// Extensions are rows for parameters of one's own, which stand in
@@ -114,9 +117,17 @@ type Client struct {
 //		log.Println(r.To, r.Err)
 //	}
 //
+// More recipients than the server takes in one transaction have several, over as
+// many connections as that needs, where the content can be read again: so LIMITS
+// announces it (RFC 9422), or 452 to RCPT says it (RFC 5321 §4.5.3.1.10), as long
+// as each transaction delivers to somebody. A refusal of the message in one of them
+// counts for all recipients that are left. See ErrLimit.
+//
 // A content that was not examined is looked at first, and what the server cannot
-// take is refused before anything is sent. A content that can be read only once is
-// closed in any case. When ctx ends, Send returns at once and the connection is
+// take is refused before anything is sent, REQUIRETLS without verified TLS and a
+// server that offers it among that. PRDR, with which a server may refuse single
+// recipients after the data, is said wherever it is offered. A content that can be
+// read only once is closed in any case. When ctx ends, Send returns at once and the connection is
 // closed; a Read of the content, which it cannot end, it waits for. If the
 // server's last word is missing, errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
@@ -135,15 +146,18 @@ func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Conte
 // deliver is Send for who is counted in the queue.
 func (c *Client) deliver(w *waiter) (*Result, error) {
 	t := &w.t
-	for redialled := c.NoRedial; ; redialled = true {
-		conn, err := c.attempt(w, redialled)
+	for {
+		conn, err := c.attempt(w)
 		if err == errAgain {
 			if err = t.again(); err == nil {
-				w.fresh = true
+				w.fresh, t.redialled = true, true
 				continue
 			}
 		}
-		return t.end(conn, err)
+		if _, more := err.(restError); !more {
+			return t.end(conn, err)
+		}
+		t.saidBy(conn)
 	}
 }
 
@@ -152,7 +166,7 @@ var errAgain = errors.New("again")
 
 // attempt sends the message over one connection, and returns it to say who it was.
 // Although a hook or a reader of the caller's panics, others can go on.
-func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
+func (c *Client) attempt(w *waiter) (*Conn, error) {
 	t := &w.t
 	conn, h, err := c.connection(w)
 	switch {
@@ -180,22 +194,39 @@ func (c *Client) attempt(w *waiter, last bool) (*Conn, error) {
 			conn.fail("MAIL", errAborted)
 		}
 	}()
-	used := conn.messages > 0
 	if err = conn.enter(t.ctx, "MAIL"); err == nil {
-		if !h.chained {
-			err = conn.begin(t)
-		}
-		if err == nil {
-			err = conn.run(t, &c.queue)
-		}
-		if err != nil && conn.dead != nil && used && !last && t.mayGoAgain(err) {
-			err = errAgain
+		err = conn.deliver(t, &c.queue, h.chained)
+		if err != nil && conn.dead != nil {
+			err = c.lost(t, err)
 		}
 	} else if h.chained {
 		conn.fail("MAIL", err) // the replies to the envelope are under way
 	}
 	done = true
 	return conn, err
+}
+
+// lost says what a message may have after its connection has ended with err: errAgain
+// for the same once more, a restError for the recipients that are left.
+func (c *Client) lost(t *transaction, err error) error {
+	rest, between := err.(restError)
+	switch {
+	case between && (c.NoRedial || t.ctx.Err() != nil):
+		return rest.error
+	case between:
+		return rest
+	case c.NoRedial:
+		return err
+	case t.reused && !t.redialled && t.mayGoAgain(err):
+		return errAgain
+	case !t.mayGoOn(err):
+		return err
+	}
+	t.settle(err)
+	if more, failed := t.next(); !more {
+		return failed
+	}
+	return restError{err}
 }
 
 var errAborted = errors.New("given up in the middle of a message")

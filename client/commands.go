@@ -42,6 +42,18 @@ func (c *Conn) Help(ctx context.Context, topic string) (smtp.Reply, error) {
 	return c.ask(ctx, smtp.HELP, topic)
 }
 
+// Etrn asks the server to send the mail that waits for node now (RFC 1985):
+// "example.org", "@example.org" with everything below it, or "#queue". The reply
+// tells how that stands (§5.3): 250 begins, 251 has nothing, 252 and 253 have
+// something; 458 and 459, which are errors, cannot do it now or for this node.
+func (c *Conn) Etrn(ctx context.Context, node string) (smtp.Reply, error) {
+	e, err := smtp.ParseEtrn(node)
+	if _, err := c.mayExtend(smtp.ExtEtrn, err); err != nil {
+		return smtp.Reply{}, err
+	}
+	return c.command(ctx, smtp.ETRN, smtp.AppendEtrn(c.buf[:0], e), c.cfg.Timeouts.Command)
+}
+
 func (c *Conn) ask(ctx context.Context, verb smtp.Verb, arg string) (smtp.Reply, error) {
 	line := append(c.buf[:0], verb...)
 	if arg != "" {
@@ -49,7 +61,7 @@ func (c *Conn) ask(ctx context.Context, verb smtp.Verb, arg string) (smtp.Reply,
 		utf8 := !isASCII(arg)
 		switch {
 		case utf8 && !c.offers.Has(smtp.ExtSMTPUTF8):
-			return smtp.Reply{}, &ContentError{Need: smtp.ExtSMTPUTF8, Reason: "the argument is not ASCII and the server does not offer SMTPUTF8"}
+			return smtp.Reply{}, &ContentError{smtp.ExtSMTPUTF8, "the argument is not ASCII and the server does not offer SMTPUTF8", noUTF8}
 		case utf8 && verb != smtp.HELP:
 			line = append(line, " SMTPUTF8"...) // RFC 6531 §3.7.4.2
 		}
@@ -63,8 +75,7 @@ func (c *Conn) ask(ctx context.Context, verb smtp.Verb, arg string) (smtp.Reply,
 }
 
 // Do sends a command of one's own, without CRLF, and returns its reply. Verbs
-// that this package has a method for, and that change what the next octets mean,
-// are refused.
+// that change the session, and for which there is a method, are refused.
 func (c *Conn) Do(ctx context.Context, line string) (smtp.Reply, error) {
 	if err := checkLine(line); err != nil {
 		return smtp.Reply{}, err
@@ -73,7 +84,7 @@ func (c *Conn) Do(ctx context.Context, line string) (smtp.Reply, error) {
 	verb := smtp.Verb(strings.ToUpper(word))
 	switch verb {
 	case "", smtp.HELO, smtp.EHLO, smtp.LHLO, smtp.MAIL, smtp.RCPT, smtp.DATA, smtp.BDAT,
-		smtp.RSET, smtp.STARTTLS, smtp.AUTH, smtp.QUIT:
+		smtp.RSET, smtp.STARTTLS, smtp.AUTH, smtp.QUIT, smtp.ETRN, smtp.XCLIENT, smtp.XFORWARD:
 		return smtp.Reply{}, localError{errors.New("client: this command has a method of its own")}
 	}
 	return c.command(ctx, verb, append(append(c.buf[:0], line...), "\r\n"...), c.cfg.Timeouts.Command)

@@ -59,7 +59,8 @@ type Conn struct {
 
 	greeting smtp.Reply
 	offers   smtp.Offers
-	limits   smtp.OfferedLimits // what LIMITS says in offers
+	limits   smtp.OfferedLimits  // what LIMITS says in offers
+	domains  map[string]struct{} // of recipients in this session, if the server limits them
 	replies  wire.ReplyReader
 	buf      []byte // what is about to be written; kept between commands
 	segs     net.Buffers
@@ -70,11 +71,14 @@ type Conn struct {
 	greeted   bool // EHLO, HELO or LHLO has succeeded
 	reset     bool // a transaction was left open: RSET goes before the next
 	begun     bool // the verbs have a transaction open; what follows belongs to it
+	noRoom    bool // a limit of the server's has turned a message away
 	rcpts     int  // recipients accepted
 	bodyType  smtp.BodyType
-	utf8      bool    // MAIL said SMTPUTF8
-	messages  int     // transactions begun by Send
-	behind    *waiter // whose envelope has been written behind the data
+	utf8      bool            // MAIL said SMTPUTF8
+	prdr      bool            // MAIL said PRDR
+	messages  int             // transactions begun: MAIL said
+	forward   []smtp.XForward // what XForward has said for the next message
+	behind    *waiter         // whose envelope has been written behind the data
 	opened    time.Time
 	idleSince time.Time
 
@@ -189,9 +193,11 @@ func (c *Conn) TLSConnectionState() (tls.ConnectionState, bool) {
 // Err returns why the connection is of no more use, nil while it is.
 func (c *Conn) Err() error { return c.dead }
 
-// full reports whether the server has announced that it takes no further message
-// (RFC 9422 §4.1).
-func (c *Conn) full() bool { return c.limits.MailMax > 0 && c.messages >= c.limits.MailMax }
+// full reports whether the limits that the server has announced leave no room for
+// another message (RFC 9422 §4.1), or have left none for the last.
+func (c *Conn) full() bool {
+	return c.noRoom || c.limits.MailMax > 0 && c.messages >= c.limits.MailMax
+}
 
 // Close closes the connection at once, without QUIT. Closing twice is harmless.
 // It must not be called while another method runs; end that by its context.

@@ -12,8 +12,10 @@ import (
 
 // Data says DATA, sends what r gives, dot-stuffed, and returns the reply to the
 // end of data: one, or with LMTP one for each accepted recipient in order
-// (§4.1.1.4, RFC 2033 §4.2). The error is nil if one of them is positive, else it
-// holds the first as *smtp.Error. A line end that is not CRLF, or an octet that
+// (§4.1.1.4, RFC 2033 §4.2). If MAIL has said PRDR the server may give the latter
+// too: then there is, for each, what it refused him with, or the reply that is for
+// all. The error is nil if one of them is positive, else it holds the first as
+// *smtp.Error. A line end that is not CRLF, or an octet that
 // BODY and SMTPUTF8 of MAIL do not allow, ends the connection before it is sent.
 // After BODY=BINARYMIME nothing is sent, and the error says so: it takes Bdat.
 func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
@@ -77,28 +79,33 @@ func (c *Conn) expectData() error {
 
 // final reads the replies that decide on the message.
 func (c *Conn) final(verb smtp.Verb) ([]smtp.Reply, error) {
-	n := 1
+	n, rcpts, prdr := 1, c.rcpts, c.prdr
 	if c.cfg.LMTP {
-		n = max(1, c.rcpts) // RFC 2033 §4.2
+		n = max(1, rcpts) // RFC 2033 §4.2
 	}
 	var refused error
 	delivered := false
 	replies := make([]smtp.Reply, 0, n)
 	c.forget()
-	for range n {
-		reply, err := c.expect(opEnd, verb, c.cfg.Timeouts.DataEnd)
-		switch e := err.(type) {
-		case nil:
-			delivered = true
-		case *smtp.Error:
-			if refused == nil {
-				refused = err
-			}
-		case *ConnError:
-			e.Unknown = true
-			return replies, e
-		}
+	note := func(reply smtp.Reply, err error) {
 		replies = append(replies, reply)
+		delivered = delivered || err == nil
+		if refused == nil {
+			refused = err
+		}
+	}
+	for range n {
+		reply, own, err := c.expectEnd(verb, prdr, rcpts)
+		if lost, ok := err.(*ConnError); ok {
+			lost.Unknown = true
+			return replies, lost
+		}
+		if own == nil {
+			note(reply, err)
+		}
+		for ; len(own) > 0; own = own[1:] {
+			note(ownOutcome(verb, own, reply))
+		}
 	}
 	if delivered {
 		refused = nil

@@ -147,35 +147,47 @@ func (c *Conn) noData() {
 var errNoReply = errors.New("no reply can be waited for")
 
 // decide reads the reply that decides on the message, with LMTP one for each
-// accepted recipient in the order of RCPT (RFC 2033 §4.2).
+// accepted recipient in the order of RCPT (RFC 2033 §4.2). A message that is
+// refused as such is refused for the recipients to come too.
 func (c *Conn) decide(t *transaction) error {
 	var verb smtp.Verb
 	if t.plan.bdat {
 		verb = smtp.BDAT
 	}
 	var reply smtp.Reply
+	var own []smtp.Reply
 	var outcome error
 	asked := false
-	for i := range t.result.Recipients {
-		r := &t.result.Recipients[i]
+	for i := range t.plan.rcpts {
+		r := t.recipient(i)
 		if r.Err != errUndecided {
 			continue
 		}
 		if !asked {
-			c.reset = false
+			c.reset, c.forward = false, nil
 		}
 		if !asked || c.cfg.LMTP {
 			asked = true
-			reply, outcome = c.expect(opEnd, verb, c.cfg.Timeouts.DataEnd)
+			reply, own, outcome = c.expectEnd(verb, t.plan.params.PRDR, t.accepted)
 			if _, lost := outcome.(*ConnError); lost {
 				return outcome
 			}
 		}
 		r.Reply, r.Err = reply, outcome
+		if len(own) > 0 {
+			r.Reply, r.Err = ownOutcome(verb, own, reply)
+			own = own[1:]
+		}
+		if r.Err == nil {
+			t.delivered++
+		}
 		c.reset = c.reset || t.plan.bdat && outcome != nil
 		if refused, ok := outcome.(*smtp.Error); ok && c.cfg.LMTP && refused.Scope == smtp.ScopeMessage {
 			refused.Scope = smtp.ScopeRecipient
 		}
+	}
+	if refused, ok := outcome.(*smtp.Error); ok && refused.Scope == smtp.ScopeMessage {
+		t.result.undecided(refused)
 	}
 	return nil
 }

@@ -65,6 +65,9 @@ func (t *transaction) lastReply() int {
 // say before the data, or nobody is left to say it for.
 func (c *Conn) appendGroup(t *transaction, dst []byte) []byte {
 	pipelining := c.offers.Has(smtp.ExtPipelining)
+	if t.parts != nil && t.parts.full {
+		t.cutOff()
+	}
 	known := t.answered == t.stepData() // what became of every recipient
 	for from := len(dst); t.step <= t.stepData(); t.step++ {
 		if n := len(dst) - from; n > maxGroup || n > 0 && !pipelining {
@@ -129,8 +132,7 @@ func (c *Conn) answer(t *transaction) error {
 		if t.mail != nil {
 			break // it says that there was no MAIL
 		}
-		r := &t.result.Recipients[t.answered-stepRcpt]
-		r.Reply, r.Err = refused.Reply, refused
+		t.refuseRcpt(t.answered-stepRcpt, refused)
 	}
 	if c.dead != nil { // 421
 		return refused

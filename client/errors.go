@@ -98,11 +98,12 @@ type ProtocolError struct {
 // Error returns the reason.
 func (e *ProtocolError) Error() string { return "protocol error: " + e.Reason }
 
-// A ContentError says that the server cannot take a message as it is. Nothing of
-// it was sent.
+// A ContentError says that the server cannot take a message as it is, or as its
+// parameters want it handled. Nothing of it was sent.
 type ContentError struct {
-	Need   smtp.Keyword // the extension that the message needs
-	Reason string
+	Need     smtp.Keyword // the extension that the message needs
+	Reason   string
+	Enhanced smtp.Enhanced // what a report to the sender would give, with the class 5
 }
 
 // Error returns the reason and the extension:

@@ -20,7 +20,12 @@ func FuzzServer(f *testing.F) {
 	f.Add("220 hi\r\n", "500 no\r\n", "250 ok\r\n", "250 ok\r\n", uint8(4))
 	f.Add("421 bye\r\n", "", "", "", uint8(7))
 	f.Add("220-\r\n", "220 hi\n250 x\n", "\x00", "354", uint8(0))
-	env, err := smtp.NewEnvelope("a@example.org", "b@example.net", "c@example.net")
+	f.Add("220 hi\r\n", "250-a\r\n250-PRDR\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n", "353 wait\r\n250 b\r\n550 c\r\n250 queued\r\n", uint8(0))
+	f.Add("220 hi\r\n", "250-a\r\n250-PRDR\r\n250-CHUNKING\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n", "353 wait\r\n250 b\r\n421 bye\r\n", uint8(1))
+	f.Add("220 hi\r\n", "250-a\r\n250-LIMITS RCPTMAX=1 MAILMAX=2\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n", "250 ok\r\n452 full\r\n354 go\r\n250 queued\r\n", uint8(0))
+	f.Add("220 hi\r\n", "250-a\r\n250-LIMITS RCPTDOMAINMAX=1\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n452 4.5.3 many\r\n354 go\r\n250 queued\r\n", "250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n", uint8(16))
+	f.Add("220 hi\r\n", "250-a\r\n250-XCLIENT ADDR\r\n250 PIPELINING\r\n", "220 hi again\r\n250-a\r\n250-XFORWARD ADDR\r\n250 LIMITS RCPTMAX=2\r\n250 ok\r\n", "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n250 ok\r\n", uint8(16))
+	env, err := smtp.NewEnvelope("a@example.org", "b@example.net", "c@example.net", "d@example.com")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -31,20 +36,50 @@ func FuzzServer(f *testing.F) {
 			Optimistic: set&1 != 0, LMTP: set&2 != 0, AllOrNothing: set&4 != 0, Chunking: set&8 != 0, NoRedial: true,
 			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
 		}
-		res, err := c.Send(t.Context(), env, smtp.BytesContent([]byte("A: b\r\n")))
-		if (err == nil) != (res.Delivered() > 0) || len(res.Recipients) != 2 {
-			t.Fatalf("%v: %+v", err, res)
+		content := smtp.BytesContent([]byte("A: b\r\n"))
+		if set&16 != 0 {
+			verbs(t, near, env, content)
+			return
 		}
-		for _, r := range res.Recipients {
-			if r.Delivered() && !r.Reply.Positive() || r.Err != nil && r.Err.Error() == "undecided" {
-				t.Fatalf("%+v", r)
-			}
-		}
+		res, err := c.Send(t.Context(), env, content)
+		plausible(t, res, err, env)
 		c.Close()
 		if !near.closed {
 			t.Fatal("the connection is open")
 		}
 	})
+}
+
+// verbs says what Client.Send does not say.
+func verbs(t *testing.T, near *cannedConn, env smtp.Envelope, content smtp.Content) {
+	conn, err := client.NewConn(t.Context(), near, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	conn.Hello(t.Context(), "client.example")
+	conn.Etrn(t.Context(), "example.org")
+	if conn.XClient(t.Context(), smtp.XClient{Addr: "192.0.2.7"}) == nil && conn.Offers() != nil {
+		t.Fatal("the offers before XCLIENT are there")
+	}
+	conn.Hello(t.Context(), "client.example")
+	conn.XForward(t.Context(), smtp.XForward{Addr: "192.0.2.7"})
+	for range 2 {
+		res, err := conn.Send(t.Context(), env, content)
+		plausible(t, res, err, env)
+	}
+}
+
+// plausible checks what must hold of a result, whatever the server has said.
+func plausible(t *testing.T, res *client.Result, err error, env smtp.Envelope) {
+	if (err == nil) != (res.Delivered() > 0) || len(res.Recipients) != len(env.Recipients) {
+		t.Fatalf("%v: %+v", err, res)
+	}
+	for _, r := range res.Recipients {
+		if r.Delivered() && !r.Reply.Positive() || r.Err != nil && r.Err.Error() == "undecided" {
+			t.Fatalf("%+v", r)
+		}
+	}
 }
 
 // cannedConn is a connection to a server that says one piece after the other,

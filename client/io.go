@@ -93,6 +93,11 @@ func (c *Conn) expectLines(op string, verb smtp.Verb, limit time.Duration, maxLi
 	if err != nil {
 		return smtp.Reply{}, err
 	}
+	return c.outcome(op, verb, code, raw)
+}
+
+// outcome makes a reply, or an error, of what readReply returned.
+func (c *Conn) outcome(op string, verb smtp.Verb, code int, raw []byte) (smtp.Reply, error) {
 	switch reply := parse(raw); code / 100 {
 	case 2:
 		return reply, nil

@@ -2,7 +2,9 @@ package client
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -11,19 +13,23 @@ import (
 type plan struct {
 	from      smtp.ReversePath
 	params    smtp.MailParams
-	rcpts     []smtp.Recipient
-	bdat      bool // the data goes by BDAT
-	together  bool // and in one write with the envelope
-	normalize bool // bare line ends become CRLF
-	needsEnd  bool // the CRLF that the last line lacks goes behind the content
+	rcpts     []smtp.Recipient // all, or those in the parts
+	bdat      bool             // the data goes by BDAT
+	together  bool             // and in one write with the envelope
+	normalize bool             // bare line ends become CRLF
+	needsEnd  bool             // the CRLF that the last line lacks goes behind the content
 	forbidden smtp.Kind
 	size      int64 // of the message with the CRLF at its end, in octets; -1 if unknown
 }
 
 // decideHow makes the plan, or says with a *ContentError or
-// *smtp.NotOfferedError why the server cannot take the message.
+// *smtp.NotOfferedError why the server cannot take the message, or with a
+// restError that another connection to it can.
 func (c *Conn) decideHow(t *transaction) error {
-	t.plan = plan{from: t.env.From, params: t.env.MailParams, rcpts: t.env.Recipients, size: t.content.Size}
+	t.plan = plan{from: t.env.From, params: t.env.MailParams, size: t.content.Size}
+	if err := c.choose(t); err != nil {
+		return err
+	}
 	p := &t.plan
 	kind := t.kind
 	chunking := c.offers.Has(smtp.ExtChunking)
@@ -61,18 +67,44 @@ func (c *Conn) decideHow(t *transaction) error {
 	if err := p.declareSize(c.offers); err != nil {
 		return err
 	}
+	if t.began != nil {
+		p.params.By.Within -= time.Since(*t.began) // RFC 2852 §4.1.4
+	}
+	p.params.PRDR = len(p.rcpts) > 1 && !c.cfg.LMTP // which has it anyway
 	c.offers.DropAdvisory(&p.params, c.cfg.Extensions...)
-	if err := c.offers.CheckMail(&p.params, c.cfg.Extensions...); err != nil {
+	if err := c.mayAsk(&p.params); err != nil {
 		return err
 	}
-	for i := range p.rcpts {
-		if err := c.offers.CheckRcpt(&p.rcpts[i].RcptParams, c.cfg.Extensions...); err != nil {
-			return err
-		}
+	if err := c.mayAskFor(t.env.Recipients, p); err != nil {
+		return err
 	}
 	p.together = c.cfg.Optimistic && !c.cfg.AllOrNothing && chunking && c.offers.Has(smtp.ExtPipelining) &&
 		t.examined() && p.size >= 0 && p.size <= maxTogether
 	p.bdat = p.bdat || p.together
+	return nil
+}
+
+// mayAskFor checks the parameters of all recipients, before the server hears of
+// the first, and drops from those in the plan what only informs it.
+func (c *Conn) mayAskFor(all []smtp.Recipient, p *plan) error {
+	drop := false
+	for i := range all {
+		err := c.offers.CheckRcpt(&all[i].RcptParams, c.cfg.Extensions...)
+		if err != nil {
+			params := all[i].RcptParams
+			c.offers.DropAdvisoryRcpt(&params, c.cfg.Extensions...)
+			if c.offers.CheckRcpt(&params, c.cfg.Extensions...) != nil {
+				return err
+			}
+			drop = true
+		}
+	}
+	if drop {
+		p.rcpts = slices.Clone(p.rcpts)
+		for i := range p.rcpts {
+			c.offers.DropAdvisoryRcpt(&p.rcpts[i].RcptParams, c.cfg.Extensions...)
+		}
+	}
 	return nil
 }
 
@@ -91,13 +123,14 @@ func (p *plan) internationalize(offers smtp.Offers, env *smtp.Envelope, kind smt
 		return nil
 	}
 	if kind.Has(smtp.KindUTF8Header) {
-		return &ContentError{smtp.ExtSMTPUTF8, "the header section is not ASCII and the server does not offer SMTPUTF8"}
+		return &ContentError{smtp.ExtSMTPUTF8, "the header section is not ASCII and the server does not offer SMTPUTF8", noUTF8Header}
 	}
 	p.params.UTF8 = false
 	from, err := p.from.ToASCII()
 	p.from.Mailbox = from
-	p.rcpts = make([]smtp.Recipient, len(env.Recipients))
-	for i, r := range env.Recipients {
+	rcpts := p.rcpts
+	p.rcpts = make([]smtp.Recipient, len(rcpts))
+	for i, r := range rcpts {
 		var e error
 		if r.To.Mailbox, e = r.To.ToASCII(); e != nil && err == nil {
 			err = e
@@ -105,7 +138,7 @@ func (p *plan) internationalize(offers smtp.Offers, env *smtp.Envelope, kind smt
 		p.rcpts[i] = r
 	}
 	if err != nil {
-		return &ContentError{smtp.ExtSMTPUTF8, "an address is not ASCII and the server does not offer SMTPUTF8"}
+		return &ContentError{smtp.ExtSMTPUTF8, "an address is not ASCII and the server does not offer SMTPUTF8", noUTF8}
 	}
 	return nil
 }
@@ -119,7 +152,7 @@ func (p *plan) declareSize(offers smtp.Offers) error {
 	}
 	if limit > 0 && p.size > limit {
 		return &ContentError{smtp.ExtSize, "the message has " + strconv.FormatInt(p.size, 10) +
-			" octets and the server takes " + strconv.FormatInt(limit, 10)}
+			" octets and the server takes " + strconv.FormatInt(limit, 10), tooBig}
 	}
 	p.params.Size = p.size
 	return nil

@@ -162,8 +162,17 @@ func TestChainedChaos(t *testing.T) {
 }
 
 // behind sends first, which is more than 64 KB, and second so that its envelope is
-// written behind the data of first.
-func behind(t *testing.T, c *client.Client, first, second string) (outcome1, outcome2 string) {
+// written behind the data of first. Both go to one recipient, or to as many as
+// counts says.
+func behind(t *testing.T, c *client.Client, first, second string, counts ...int) (outcome1, outcome2 string) {
+	env1, env2 := envelope(t, 1), envelope(t, 1)
+	if len(counts) > 0 {
+		env1, env2 = envelope(t, counts[0]), envelope(t, counts[1])
+	}
+	return behindTo(t, c, env1, env2, first, second)
+}
+
+func behindTo(t *testing.T, c *client.Client, env1, env2 smtp.Envelope, first, second string) (outcome1, outcome2 string) {
 	inData := make(chan struct{})
 	body := smtp.ReaderContent(io.MultiReader(strings.NewReader(first), readerFunc(func([]byte) (int, error) {
 		close(inData)
@@ -174,7 +183,7 @@ func behind(t *testing.T, c *client.Client, first, second string) (outcome1, out
 	})))
 	var done sync.WaitGroup
 	done.Go(func() {
-		res, _ := c.Send(t.Context(), envelope(t, 1), body)
+		res, _ := c.Send(t.Context(), env1, body)
 		outcome1 = outcomes(res)
 	})
 	<-inData
@@ -182,7 +191,7 @@ func behind(t *testing.T, c *client.Client, first, second string) (outcome1, out
 		content := smtp.Content{Size: -1, Open: func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(second)), nil
 		}}
-		res, _ := c.Send(t.Context(), envelope(t, 1), content)
+		res, _ := c.Send(t.Context(), env2, content)
 		outcome2 = outcomes(res)
 	})
 	done.Wait()

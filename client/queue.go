@@ -201,6 +201,9 @@ func (q *queue) claim(c *Conn) {
 		if err := c.begin(&w.t); err != nil {
 			q.notBegun(at)
 			q.hand(w, handover{conn: c, err: err})
+			if c.full() {
+				return
+			}
 			continue
 		}
 		w.t.plan.together = false

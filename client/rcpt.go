@@ -16,6 +16,7 @@ func (c *Conn) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams
 	if err := c.mayRcpt(to, p); err != nil {
 		return smtp.Reply{}, err
 	}
+	c.mayName(&to) // it counts
 	line := smtp.AppendRcpt(c.buf[:0], to, p, c.cfg.Extensions...)
 	reply, err := c.command(ctx, smtp.RCPT, line, c.cfg.Timeouts.Rcpt)
 	if err == nil {

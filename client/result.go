@@ -16,7 +16,7 @@ type Result struct {
 type RecipientResult struct {
 	To    smtp.ForwardPath // as it stands in the envelope
 	Reply smtp.Reply       // the reply that decided; zero if none did
-	Err   error            // nil: the server has taken responsibility. Else *smtp.Error, *ConnError, *ContentError, ErrOther, …
+	Err   error            // nil: the server has taken responsibility. Else *smtp.Error, *ConnError, *ContentError, ErrOther, ErrLimit, …
 	Host  string           // who said it: the server's name as it was dialled; "" if none was reached
 	Addr  string           // and its network address
 }
@@ -84,16 +84,31 @@ func (r *Result) undecided(err error) {
 	if err == nil {
 		return
 	}
-	var refused *smtp.Error
-	errors.As(err, &refused)
 	for i := range r.Recipients {
-		if rr := &r.Recipients[i]; rr.Err == errUndecided {
-			rr.Err = err
-			if refused != nil {
-				rr.Reply = refused.Reply
-			}
+		r.Recipients[i].decide(err)
+	}
+}
+
+// decide sets the outcome if there is none.
+func (r *RecipientResult) decide(err error) {
+	if r.Err != errUndecided {
+		return
+	}
+	r.Err = err
+	var refused *smtp.Error
+	if errors.As(err, &refused) {
+		r.Reply = refused.Reply
+	}
+}
+
+// settled reports whether every recipient has an outcome.
+func (r *Result) settled() bool {
+	for i := range r.Recipients {
+		if r.Recipients[i].Err == errUndecided {
+			return false
 		}
 	}
+	return true
 }
 
 // err returns the error of Send: nil if something was delivered. Of several it

@@ -4,43 +4,51 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
 
-// A transaction is one message on its way over one connection, or over a second
-// one if the first proves to be gone.
+// A transaction is one message on its way, to some of its recipients after the
+// other if there must be more than one mail transaction.
 type transaction struct {
-	ctx      context.Context
-	env      smtp.Envelope
-	content  smtp.Content
-	body     io.ReadCloser // opened before anything is sent
-	look     counter
-	sized    sizedWriter
-	kind     smtp.Kind // of the content; KindBareLineEnd only if a line end within is not CRLF
-	needsEnd bool      // the last line of the content lacks its CRLF
-	result   *Result
+	ctx       context.Context
+	env       smtp.Envelope
+	content   smtp.Content
+	body      io.ReadCloser // opened before anything is sent
+	look      counter
+	sized     sizedWriter
+	kind      smtp.Kind // of the content; KindBareLineEnd only if a line end within is not CRLF
+	needsEnd  bool      // the last line of the content lacks its CRLF
+	result    *Result
+	began     *time.Time // when BY= began to run; nil without it
+	redialled bool       // the present mail transaction has gone again once
+	parts     *parts     // nil if one mail transaction is for all recipients
 
 	progress
 }
 
-// progress is how far a transaction has come on its connection.
+// progress is how far a mail transaction has come on its connection.
 type progress struct {
-	plan     plan
-	step     int         // the command to write next
-	answered int         // the command whose reply is to be read next
-	mail     *smtp.Error // why MAIL was refused
-	data     *smtp.Error // why DATA was refused
-	ready    bool        // the server waits for data
-	accepted int         // recipients
-	consumed bool        // body has been read from
-	sent     bool        // the last octet of the message was written
+	plan      plan
+	reused    bool        // the connection had carried a message before
+	step      int         // the command to write next
+	answered  int         // the command whose reply is to be read next
+	mail      *smtp.Error // why MAIL was refused
+	data      *smtp.Error // why DATA was refused
+	ready     bool        // the server waits for data
+	accepted  int         // recipients
+	consumed  bool        // body has been read from
+	sent      bool        // the last octet of the message was written
+	delivered int         // recipients
 }
 
 // Send sends one message and says what became of it for each recipient. The
 // error is nil if it was delivered to one at least, and else a *SendError. A
 // content that was not examined is looked at first, and what the server cannot
-// take is refused before anything is sent. Hello must have succeeded.
+// take is refused before anything is sent. Hello must have succeeded. More
+// recipients than the server takes in one transaction have several, as those of
+// Client.Send have; those for whom the connection has no room have ErrLimit.
 // A transaction that Mail has begun is ended by RSET.
 func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
 	t := &transaction{ctx: ctx, env: env, content: content}
@@ -52,9 +60,9 @@ func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content
 		return t.end(c, err)
 	}
 	defer c.leave()
-	err := c.begin(t)
-	if err == nil {
-		err = c.run(t, nil)
+	err := c.deliver(t, nil, false)
+	if c.forward != nil { // the server remembers it
+		c.forward, c.reset = nil, true
 	}
 	return t.end(c, err)
 }
@@ -63,6 +71,10 @@ func (c *Conn) Send(ctx context.Context, env smtp.Envelope, content smtp.Content
 // t is good for end only.
 func (t *transaction) prepare() error {
 	t.result = newResult(&t.env)
+	if t.env.MailParams.By.Mode != 0 {
+		now := time.Now()
+		t.began = &now
+	}
 	if err := t.env.Validate(); err != nil {
 		if !t.content.Reusable() {
 			t.body, _ = t.content.Open() // for close: nobody else will
@@ -106,6 +118,14 @@ func (t *transaction) examine() (err error) {
 	return t.reopen()
 }
 
+// openAgain is reopen for a content whose first octets have been sent.
+func (t *transaction) openAgain() error {
+	if err := t.reopen(); err != nil {
+		return &ConnError{Op: opRead, Err: localError{err}}
+	}
+	return nil
+}
+
 func (t *transaction) examined() bool { return t.kind.Has(smtp.KindExamined) }
 
 // reopen goes back to the first octet of the content.
@@ -128,33 +148,37 @@ func (t *transaction) close() {
 	}
 }
 
-// again makes t ready for another connection.
+// again makes t ready to do the same over another connection.
 func (t *transaction) again() error {
-	consumed := t.consumed
-	t.progress = progress{}
-	for i := range t.result.Recipients {
-		t.result.Recipients[i] = RecipientResult{To: t.env.Recipients[i].To, Err: errUndecided}
+	for i := range t.plan.rcpts {
+		r := t.recipient(i)
+		*r = RecipientResult{To: r.To, Err: errUndecided}
 	}
+	consumed := t.consumed
+	t.begone()
 	if !consumed {
 		return nil
 	}
-	if err := t.reopen(); err != nil {
-		return &ConnError{Op: opRead, Err: localError{err}}
-	}
-	return nil
+	return t.openAgain()
 }
 
 // mayGoAgain reports whether the message may have a second connection after err.
 // It may not once its last octet was written, for the server can have accepted
 // it, unless MAIL itself was answered with 421.
 func (t *transaction) mayGoAgain(err error) bool {
+	return t.mayGoOn(err) && !(t.sent && t.mail == nil)
+}
+
+// mayGoOn reports whether recipients that the part does not have may have a second
+// connection after err.
+func (t *transaction) mayGoOn(err error) bool {
 	var refused *smtp.Error
 	down := errors.As(err, &refused) && refused.Reply.Code == smtp.CodeUnavailable
 	switch {
 	case t.ctx.Err() != nil, t.consumed && !t.content.Reusable():
 		return false
-	case t.sent:
-		return down && t.mail != nil
+	case t.sent && t.mail != nil:
+		return down
 	}
 	return down || closedByPeer(err) || refused != nil && refused.Verb == smtp.RSET
 }
@@ -171,23 +195,55 @@ func (t *transaction) refused() bool {
 // end gives every recipient that has no outcome yet the one that err means, says
 // who it came from, and returns what Send returns. A nil c is no server.
 func (t *transaction) end(c *Conn, err error) (*Result, error) {
-	if err != nil && t.sent && t.mail == nil {
-		lost := &ConnError{Op: opEnd, Err: err, Unknown: true}
-		if e, ok := err.(*ConnError); ok {
-			lost.Op, lost.Err = e.Op, e.Err
-		}
-		err = lost
+	if rest, ok := err.(restError); ok {
+		err = rest.error
 	}
-	t.result.undecided(err)
+	if err != nil {
+		t.settle(err)
+		t.result.undecided(err)
+	}
 	if len(t.result.Recipients) == 0 {
 		return t.result, &SendError{Err: err}
 	}
+	t.saidBy(c)
+	return t.result, t.result.err()
+}
+
+// saidBy notes that the outcomes that are there, and were not before, are from the
+// server on c. A nil c is no server.
+func (t *transaction) saidBy(c *Conn) {
+	if c == nil {
+		return
+	}
 	for i := range t.result.Recipients {
-		if c != nil {
-			t.result.Recipients[i].Host, t.result.Recipients[i].Addr = c.info.Host, c.addr
+		if r := &t.result.Recipients[i]; r.Err != errUndecided && r.Host == "" && r.Addr == "" {
+			r.Host, r.Addr = c.info.Host, c.addr
 		}
 	}
-	return t.result, t.result.err()
+}
+
+// deliver carries t over c, in as many mail transactions as that takes. If begun,
+// the commands of the first are written. If somebody waits in q, which may be nil,
+// his envelope goes behind the data of the last. A restError means that what is
+// left may go over another connection.
+func (c *Conn) deliver(t *transaction, q *queue, begun bool) error {
+	forward := c.forward
+	for ; ; begun = false {
+		if !begun {
+			if err := c.begin(t); err != nil {
+				return err
+			}
+		}
+		if err := c.run(t, q); err != nil {
+			return err
+		}
+		if more, err := t.next(); !more {
+			return err
+		}
+		if err := c.another(t, q, forward); err != nil {
+			return err
+		}
+	}
 }
 
 // begin decides how t goes over c.
@@ -195,6 +251,7 @@ func (c *Conn) begin(t *transaction) error {
 	if err := c.decideHow(t); err != nil {
 		return err
 	}
+	t.reused = c.messages > 0
 	if !c.reset && !c.begun {
 		t.step, t.answered = stepMail, stepMail
 	}
@@ -228,13 +285,16 @@ func (c *Conn) run(t *transaction, q *queue) error {
 		c.reset = true
 		t.result.undecided(ErrOther)
 	default:
+		if t.more() {
+			q = nil
+		}
 		if err := c.body(t, q); err != nil {
 			return err
 		}
 		return c.decide(t)
 	}
-	if refused != nil {
-		t.result.undecided(refused)
+	if t.mail != nil || t.data != nil && t.accepted > 0 {
+		t.result.undecided(refused) // whoever it is for
 	}
 	return nil
 }

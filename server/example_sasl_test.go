@@ -77,8 +77,9 @@ func ExampleExternal() {
 		Hostname: "mx.example",
 		Handler:  discard,
 		TLSConfig: &tls.Config{
-			ClientAuth: tls.VerifyClientCertIfGiven,
-			ClientCAs:  x509.NewCertPool(), // of the issuer of the machines' certificates
+			Certificates: serverTLS.Certificates,
+			ClientAuth:   tls.VerifyClientCertIfGiven,
+			ClientCAs:    x509.NewCertPool(), // of the issuer of the machines' certificates
 		},
 		Auth: server.Authenticators(
 			server.External(func(_ context.Context, _ *server.Conn, cert *x509.Certificate, authzid string) (string, error) {
@@ -101,6 +102,7 @@ func ExampleExternal() {
 	// S: 250-8BITMIME
 	// S: 250-ENHANCEDSTATUSCODES
 	// S: 250-CHUNKING
+	// S: 250-LIMITS RCPTMAX=1000
 	// S: 250-STARTTLS
 	// S: 250 AUTH PLAIN LOGIN
 }

@@ -22,12 +22,16 @@ var arrows = map[string][]string{
 	"client":        {"smtp", "internal/wire"},
 	"server":        {"smtp", "internal/wire"},
 	"server/...":    {"smtp", "internal/wire", "server"},
-	"auth/...":      {"smtp", "auth/..."},
-	"mx/dns/...":    {},
-	"mx":            {"smtp", "client"},
-	"mx/queue/...":  {"smtp", "smtp/dsn", "mx", "mx/queue/..."},
-	"mx/mxtest":     {"..."},
-	"examples/...":  {"..."},
+
+	"server/middleware":  {"smtp", "server"},
+	"server/prommetrics": {"smtp", "server"},
+
+	"auth/...":     {"smtp", "auth/..."},
+	"mx/dns/...":   {},
+	"mx":           {"smtp", "client"},
+	"mx/queue/...": {"smtp", "smtp/dsn", "mx", "mx/queue/..."},
+	"mx/mxtest":    {"..."},
+	"examples/...": {"..."},
 }
 
 // everybody may import these, besides what arrows allows.
@@ -62,7 +66,7 @@ func TestImportsPointDownwards(t *testing.T) {
 		pkg := path.Join(modulePath, f.dir())
 		into[pkg] = append(into[pkg], imports(f)...)
 	}
-	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest"} {
+	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics"} {
 		if _, ok := code[path.Join(modulePath, pkg)]; !ok {
 			t.Errorf("package %s is missing", pkg)
 		}
@@ -96,6 +100,9 @@ func TestWrongArrowsAreFound(t *testing.T) {
 		{"server>client", true},
 		{"server>smtp/dsn", true},
 		{"server/smtptest>server", false},
+		{"server/middleware>server", false},
+		{"server/middleware>internal/wire", true},
+		{"server/prommetrics>!github.com/prometheus/client_golang/prometheus", false},
 		{"server/smtptest>client", true},
 		{"server/dnslist>mx/dns", false},
 		{"server/dnslist>mx", true},
