@@ -56,6 +56,7 @@ type conn struct {
 	chat       int
 	rejected   int // senders and recipients since the last accepted message
 	messages   int
+	domains    []string // of accepted recipients, if they are limited
 	authFails  int
 	opened     bool  // the observer knows of it
 	ended      bool  // no further command is read

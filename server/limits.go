@@ -47,8 +47,9 @@ type Limits struct {
 	// beyond gets 452 4.5.3, and the client sends the rest in a transaction
 	// of its own. If zero, 1,000 (RFC 5321 §4.5.3.1.8 asks for 100 at least).
 	MaxRecipients int
-	// MaxRecipientDomains limits the domains that the recipients of one message
-	// may be in; RCPT beyond gets 452 4.5.3. If zero, there is no limit.
+	// MaxRecipientDomains limits the domains that the recipients of all
+	// messages of one connection may be in; RCPT beyond gets 452 4.5.3 (RFC
+	// 9422 §4.3). If zero, there is no limit.
 	MaxRecipientDomains int
 	// MaxMessageSize limits a message in octets, as it is after undoing
 	// dot-stuffing; it is what SIZE announces (RFC 1870). If zero, 64 MiB.

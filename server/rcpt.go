@@ -1,6 +1,11 @@
 package server
 
-import "github.com/postrider/postrider/smtp"
+import (
+	"slices"
+	"strings"
+
+	"github.com/postrider/postrider/smtp"
+)
 
 // rcpt runs RCPT (RFC 5321 §3.3). Success leads to rcpted.
 func (c *conn) rcpt(arg []byte) {
@@ -18,7 +23,7 @@ func (c *conn) rcpt(arg []byte) {
 	case over(t.recipients+1, c.cfg.limits.MaxRecipients):
 		c.limit(tooManyRecipients) // §4.5.3.1.10
 		return
-	case c.cfg.limits.MaxRecipientDomains >= 0 && !t.admitDomain(to.Domain, c.cfg.limits.MaxRecipientDomains):
+	case c.cfg.limits.MaxRecipientDomains >= 0 && !c.admitDomain(to.Domain):
 		c.limit(tooManyDomains)
 		return
 	}
@@ -30,8 +35,23 @@ func (c *conn) rcpt(arg []byte) {
 		return
 	}
 	if c.cfg.limits.MaxRecipientDomains >= 0 {
-		t.addDomain(to.Domain)
+		c.addDomain(to.Domain)
 	}
 	t.recipients++
 	c.state = rcpted
+}
+
+// admitDomain reports whether one more recipient may be in domain.
+func (c *conn) admitDomain(domain string) bool {
+	return len(c.domains) < c.cfg.limits.MaxRecipientDomains || c.hasDomain(domain)
+}
+
+func (c *conn) addDomain(domain string) {
+	if !c.hasDomain(domain) {
+		c.domains = append(c.domains, strings.Clone(domain)) // not the whole command
+	}
+}
+
+func (c *conn) hasDomain(domain string) bool {
+	return slices.ContainsFunc(c.domains, func(d string) bool { return strings.EqualFold(d, domain) })
 }

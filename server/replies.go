@@ -62,7 +62,7 @@ var (
 	tooManyRejected     = reply(421, 7, 0, "too many refused senders and recipients")
 	tooManyMessages     = reply(421, 7, 0, "too many messages in one connection")
 	tooManyAuthFailures = reply(421, 7, 0, "too many failed authentications")
-	tooManyDomains      = reply(452, 5, 3, "too many recipient domains, send the rest separately")
+	tooManyDomains      = reply(452, 5, 3, "too many recipient domains in one connection")
 	tooManyRecipients   = reply(452, 5, 3, "too many recipients, send the rest separately")
 	tooBig              = reply(552, 3, 4, "message exceeds the size limit")
 	headerTooBig        = reply(552, 3, 4, "header section exceeds the size limit")

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/smtp"
@@ -16,7 +15,6 @@ type transaction struct {
 	noParams   smtp.RcptParams // of a RCPT without parameters
 	text       strings.Builder // of the arguments, see argument
 	recipients int
-	domains    []string // of the recipients, if they are limited
 	body       Body
 	refusal    smtp.Reply // of a chunk
 }
@@ -47,21 +45,6 @@ func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
 		return new(smtp.RcptParams)
 	}
 	return &t.noParams
-}
-
-// admitDomain reports whether one more recipient may be in domain.
-func (t *transaction) admitDomain(domain string, limit int) bool {
-	return len(t.domains) < limit || t.hasDomain(domain)
-}
-
-func (t *transaction) addDomain(domain string) {
-	if !t.hasDomain(domain) {
-		t.domains = append(t.domains, domain)
-	}
-}
-
-func (t *transaction) hasDomain(domain string) bool {
-	return slices.ContainsFunc(t.domains, func(d string) bool { return strings.EqualFold(d, domain) })
 }
 
 // endTransaction leads to ready.
