@@ -67,11 +67,11 @@ func (b *Body) dawdles() bool {
 // handler's call of Body.Read: what else may be said meanwhile is answered
 // here, and what ends the transaction is left to the loop.
 func (c *conn) nextChunk(b *Body) error {
-	c.reply(replyChunkOK)
 	if !b.closed {
 		c.txn.leave() // the client's time is not the handler's
 		defer c.txn.enter()
 	}
+	c.reply(replyChunkOK)
 	for !c.ended {
 		if b.dawdles() {
 			c.verb = ""

@@ -46,20 +46,35 @@ func (c *conn) disconnect() {
 	}
 	if c.encrypted {
 		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
-		c.nc.Close() // sends close_notify
+		defer c.nc.Close() // sends close_notify
+	}
+	if c.unwelcome {
+		c.linger()
+	}
+}
+
+// linger stops sending and goes on reading for a moment. To close with octets
+// unread would make the kernel reset the connection, and the client might never
+// see why it was sent away.
+func (c *conn) linger() {
+	type halfCloser interface{ CloseWrite() error }
+	if t, ok := c.nc.(halfCloser); !ok || t.CloseWrite() != nil { // over TLS: close_notify
 		return
 	}
-	// To close with octets unread would make the kernel reset the connection,
-	// and the client might never see why it was sent away.
-	if t, ok := c.raw.(interface{ CloseWrite() error }); ok && c.unwelcome && t.CloseWrite() == nil {
-		c.raw.SetReadDeadline(time.Now().Add(time.Second))
-		c.in.Close()
-		for range 16 {
-			if c.in.Fill(true, false) != nil {
-				return
-			}
-			c.in.Close()
+	under := c.nc
+	if t, ok := c.nc.(interface{ NetConn() net.Conn }); ok && c.encrypted {
+		under = t.NetConn()
+		if t, ok := under.(halfCloser); ok {
+			t.CloseWrite()
 		}
+	}
+	c.raw.SetReadDeadline(time.Now().Add(time.Second))
+	c.in.Reset(under, false)
+	for range 16 {
+		if c.in.Fill(true, false) != nil {
+			return
+		}
+		c.in.Close()
 	}
 }
 

@@ -53,6 +53,8 @@ func (s *Server) newConfig() (*config, error) {
 		return nil, errors.New("smtp server: Handler is nil")
 	case s.Role > LMTP:
 		return nil, fmt.Errorf("smtp server: unknown role %d", s.Role)
+	case s.EarlyTalker > EarlyDelay:
+		return nil, errors.New("smtp server: unknown EarlyTalker")
 	case s.BodyPolicy > Pass || s.ChunkPolicy > Pass:
 		return nil, errors.New("smtp server: unknown BodyPolicy or ChunkPolicy")
 	case s.Role == Submission && s.Auth == nil:
@@ -87,6 +89,9 @@ func (s *Server) newConfig() (*config, error) {
 	if s.TLSConfig != nil {
 		cfg.implicitTLS = s.TLSConfig.Clone()
 		cfg.implicitTLS.MinVersion = max(cfg.implicitTLS.MinVersion, tls.VersionTLS12)
+		if cfg.implicitTLS.NextProtos == nil {
+			cfg.implicitTLS.NextProtos = []string{"smtp", "esmtp"}
+		}
 		cfg.startTLS = cfg.implicitTLS.Clone()
 		if s.Role == MX {
 			// Microsoft's senders give up when they get a ticket here

@@ -53,6 +53,8 @@ type conn struct {
 		arg []byte
 	}
 	errs       int
+	refusals   int           // 4xx and 5xx since the last accepted message, if Limits.Tarpit is set
+	owed       time.Duration // how long the next write is to be held back
 	chat       int
 	rejected   int // senders and recipients since the last accepted message
 	messages   int
@@ -125,9 +127,10 @@ func (c *conn) serve() {
 		}
 		c.in.Reset(c.nc, true)
 	}
-	if c.open() {
-		c.loop()
+	if c.holdGreeting() && !c.open() {
+		return
 	}
+	c.loop()
 }
 
 // open begins the session and sends the greeting, or the refusal.
@@ -203,6 +206,8 @@ func (c *conn) run(row *command, arg []byte) {
 // row finds a line's verb. A line that has none is refused, and nil returned.
 func (c *conn) row(line []byte, err error) (*command, []byte) {
 	switch {
+	case (err == wire.ErrLineTooLong || err == wire.ErrBareLF) && c.foreign(line):
+		return nil, nil
 	case err == wire.ErrLineTooLong:
 		c.verb = ""
 		c.heard(nil, false)
@@ -228,6 +233,9 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		if row = c.cfg.verbs[smtp.Verb(bytes.ToUpper(word))]; row != nil {
 			verb, arg = row.verb, rest
 		}
+	}
+	if row == nil && !known && c.foreign(line) {
+		return nil, nil
 	}
 	c.verb = verb
 	c.heard(line, row != nil)

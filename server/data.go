@@ -73,7 +73,7 @@ func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
 	}
 	e := Event{Kind: MessageAccepted, Reply: final, Size: b.received, Recipients: c.txn.recipients}
 	if accepted {
-		c.chat, c.rejected = 0, 0
+		c.chat, c.rejected, c.refusals = 0, 0, 0
 	} else {
 		e.Kind = MessageRefused
 		if failed != nil {

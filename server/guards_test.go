@@ -67,19 +67,22 @@ func TestAcceptAsksTheConnectionNothing(t *testing.T) {
 }
 
 func TestObserverPanicWhenFull(t *testing.T) {
-	s := start(t, limits(server.Limits{MaxConns: 1}), func(s *testServer) {
-		s.Observer = server.ObserverFunc(func(e server.Event) {
-			if e.Kind == server.LimitHit {
-				panic("no room for metrics")
-			}
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, limits(server.Limits{MaxConns: 1}), func(s *testServer) {
+			s.Observer = server.ObserverFunc(func(e server.Event) {
+				if e.Kind == server.LimitHit {
+					panic("no room for metrics")
+				}
+			})
 		})
+		p := s.hello()
+		s.dial().closed()
+		synctest.Wait() // the log is written after the connection is closed
+		p.do("NOOP", "250")
+		if text := s.log.take(); !strings.Contains(text, "no room for metrics") {
+			t.Errorf("the log: %q", text)
+		}
 	})
-	p := s.hello()
-	s.dial().closed()
-	p.do("NOOP", "250")
-	for !strings.Contains(s.log.take(), "no room for metrics") {
-		time.Sleep(time.Millisecond) // the log is written after the connection is closed
-	}
 }
 
 func TestNegativeDurations(t *testing.T) {

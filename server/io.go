@@ -31,6 +31,9 @@ func (c *conn) readLine() ([]byte, error) {
 		if err := c.in.Fill(true, false); err != nil {
 			return nil, err
 		}
+		if isClientHello(c.in.Unread()) && c.leave("TLS") { // it need not have an LF
+			return nil, c.reason
+		}
 	}
 }
 
@@ -81,6 +84,9 @@ func (c *conn) reply(r smtp.Reply) {
 		c.out = (*replyBuffers.Get().(*[]byte))[:0]
 	}
 	c.out = r.AppendTo(c.out)
+	if r.Code >= 400 && c.cfg.limits.Tarpit > 0 {
+		c.owe(r)
+	}
 	if c.srv.Observer != nil {
 		c.observe(Event{Kind: ReplySent, Verb: c.verb, Reply: hideChallenge(r)})
 	}
@@ -89,7 +95,7 @@ func (c *conn) reply(r smtp.Reply) {
 		c.end(&smtp.Error{Verb: c.verb, Reply: r, Scope: smtp.ScopeSession})
 	}
 	if len(c.out) > flushBeyond {
-		if err := c.flush(); err != nil {
+		if err := c.send(); err != nil {
 			c.end(err)
 		}
 	}
@@ -101,11 +107,18 @@ func (c *conn) isGreeting() bool {
 	return !c.greeted || c.verb == smtp.EHLO || c.verb == smtp.HELO || c.verb == smtp.LHLO
 }
 
-// flush sends what is queued, in one write.
+// flush sends what is queued, in one write, when it has been paid for.
 func (c *conn) flush() error {
 	if len(c.out) == 0 || c.aborted {
 		return nil
 	}
+	if c.owed > 0 {
+		c.payOff()
+	}
+	return c.send()
+}
+
+func (c *conn) send() error {
 	timeout := c.cfg.limits.WriteTimeout
 	if now := time.Now(); c.writeUntil.Sub(now) < timeout/2 {
 		c.writeUntil = now.Add(timeout)

@@ -82,6 +82,19 @@ type Limits struct {
 	// MaxAuthFailures limits the failed AUTH exchanges of one connection; the
 	// one that reaches it gets 421. If zero, 3. No limit is not offered.
 	MaxAuthFailures int
+	// Tarpit is how long each refusal (4xx and 5xx) is held back once a client
+	// has had TarpitAfter of them since the last accepted message. It makes
+	// guessing slow, and costs a goroutine meanwhile. The refusals of a
+	// pipelined group are held back together, a minute at most. Shutdown, and
+	// a client that leaves, end the wait. If zero, nothing is held back.
+	Tarpit time.Duration
+	// TarpitAfter is how many refusals come at once before Tarpit. If zero, 5;
+	// if negative, none.
+	TarpitAfter int
+	// GreetingDelay is how long the greeting is held back to see who talks
+	// before it, unless Server.EarlyTalker is EarlyTolerate. If zero, 2
+	// seconds; at most a minute (RFC 5321 §4.5.3.2.1 has clients wait five).
+	GreetingDelay time.Duration
 	// MaxLine limits a command line in octets beyond the 512 of RFC 5321
 	// §4.5.3.1.4 plus what the extensions on offer add. If zero, nothing is
 	// added; at most 2,048 can be.
@@ -154,6 +167,11 @@ func (l Limits) withDefaults() Limits {
 	l.MaxIdleChat = or(l.MaxIdleChat, 100)
 	if l.MaxAuthFailures <= 0 {
 		l.MaxAuthFailures = 3
+	}
+	l.Tarpit = min(max(l.Tarpit, 0), maxPause)
+	l.TarpitAfter = max(or(l.TarpitAfter, 5), 0)
+	if l.GreetingDelay = min(l.GreetingDelay, maxPause); l.GreetingDelay <= 0 {
+		l.GreetingDelay = 2 * time.Second
 	}
 	l.MaxLine = min(max(l.MaxLine, 0), 2048)
 	l.HandshakeTimeout = or(l.HandshakeTimeout, time.Minute)

@@ -208,23 +208,6 @@ func TestMaxRejected(t *testing.T) {
 	p.closed()
 }
 
-// Who is sent away gets to read why: the server stops sending, and for a moment
-// goes on reading what is under way.
-func TestSentAwayGently(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := start(t, limits(server.Limits{MaxErrors: 1}))
-		p := s.hello()
-		p.send("NONSENSE\nNONSENSE\n")
-		p.expect("500", "421")
-		p.closed()
-		p.send("NONSENSE\n")
-		time.Sleep(2 * time.Second)
-		if _, err := p.Write([]byte("x")); err == nil {
-			t.Error("the connection is still open")
-		}
-	})
-}
-
 func TestMaxLine(t *testing.T) {
 	s := start(t, limits(server.Limits{MaxLine: 100}))
 	p := s.hello()

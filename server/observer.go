@@ -23,6 +23,9 @@ const (
 	MessageRefused                       // the same, but not accepted; Err if it was cut short
 	LimitHit                             // a limit made the server send Reply
 	ProxyFailed                          // a connection was closed for want of a good PROXY header, because of Err
+	Tarpitted                            // Reply, to Verb, and refusals after it are held back (Limits.Tarpit)
+	EarlyTalk                            // the client did not wait for the greeting (Server.EarlyTalker)
+	ForeignProtocol                      // the client speaks another protocol, which Err names; the connection is closed
 )
 
 // String returns the kind as a log message.
@@ -48,6 +51,12 @@ func (k EventKind) String() string {
 		return "limit hit"
 	case ProxyFailed:
 		return "PROXY failed"
+	case Tarpitted:
+		return "tarpitted"
+	case EarlyTalk:
+		return "early talk"
+	case ForeignProtocol:
+		return "foreign protocol"
 	}
 	return "unknown"
 }

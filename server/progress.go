@@ -23,6 +23,10 @@ const lateBy = time.Second
 // fill waits for more of the message.
 func (b *Body) fill() error {
 	c := b.c
+	if !b.closed {
+		c.txn.leave() // the client's time is not the handler's
+		defer c.txn.enter()
+	}
 	if err := c.flush(); err != nil {
 		return &BodyError{Err: err}
 	}
@@ -30,10 +34,6 @@ func (b *Body) fill() error {
 		if err := c.openWindow(&b.window); err != nil {
 			return &BodyError{Err: err}
 		}
-	}
-	if !b.closed {
-		c.txn.leave() // the client's time is not the handler's
-		defer c.txn.enter()
 	}
 	for {
 		had := len(c.in.Unread())

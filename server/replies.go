@@ -47,6 +47,7 @@ var (
 	tlsTwice      = reply(503, 5, 1, "TLS is active already")
 	needTLS       = reply(530, 7, 0, "must issue a STARTTLS command first")
 	needAuth      = reply(530, 7, 0, "authentication required")
+	talkedEarly   = reply(554, 5, 1, "you spoke before the greeting")
 
 	// Clients that speak for others.
 	notTrusted = reply(550, 7, 0, "insufficient authorization")

@@ -91,6 +91,13 @@ type Server struct {
 	// ListenAndServeTLS and ServeTLS use. No version
 	// below TLS 1.2 is spoken, whatever MinVersion says (RFC 8997). Prefer ECDSA certificates: a handshake with RSA costs
 	// several times the CPU of a message. If nil, there is no TLS.
+	//
+	// Mail clients offer no ALPN protocols (RFC 7301), and none is registered
+	// for SMTP; browsers do. If NextProtos is nil it becomes "smtp" and
+	// "esmtp", so that a client that offers only others, such as "h2", is
+	// refused in the handshake: it was brought here by somebody who wants it
+	// to take this server for another. An empty NextProtos that is not nil
+	// lets it in.
 	TLSConfig *tls.Config
 
 	// RequireTLS refuses mail before TLS with 530 5.7.0. Not for an MX that
@@ -130,6 +137,11 @@ type Server struct {
 	// Pass: Exchange sends bare LF in chunks. Messages with BODY=BINARYMIME
 	// are never touched.
 	ChunkPolicy Policy
+
+	// EarlyTalker is what becomes of clients that speak before the greeting,
+	// for which Limits.GreetingDelay makes them wait. If zero, they are
+	// tolerated.
+	EarlyTalker EarlyTalker
 
 	// ConnContext may derive the context of a connection, from which all
 	// contexts of its session derive. If nil, it is the server's own.
