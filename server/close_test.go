@@ -39,7 +39,9 @@ func TestSentAwayGently(t *testing.T) {
 				if rest, err := io.ReadAll(carrier); err != nil || len(rest) > 0 {
 					t.Errorf("below: %q, %v; want its end", rest, err)
 				}
-				p.send("NONSENSE\n")
+				p.send(strings.Repeat("NONSENSE\n", 100))
+				synctest.Wait()
+				p.send("NONSENSE\n") // there is still somebody to take it
 				time.Sleep(2 * time.Second)
 				if _, err := carrier.Write([]byte("x")); err == nil {
 					t.Error("the connection is still open")
@@ -100,7 +102,9 @@ func TestSentAwayOverTCP(t *testing.T) {
 	p.do("EHLO x.example", "250")
 	p.send("NONSENSE\nNONSENSE\n" + strings.Repeat("NOOP\n", 20000)) // more than is read before the 421
 	p.expect("500", "421")
-	p.closed()
+	if _, err := p.r.ReadByte(); err != io.EOF {
+		t.Errorf("after the 421: %v", err)
+	}
 	p.Close()
 	s.stop()
 	want(t, "sessions that were closed", strings.Count(s.noted(), "close"), 1)

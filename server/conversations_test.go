@@ -40,6 +40,8 @@ func TestConversations(t *testing.T) {
 		{"LMTP", func(p *peer) net.Conn { return lhlo{p.Conn} }, []string{"session"}, []func(*testServer){lmtp, withTLS}},
 		{"trusted", plain, []string{"trusted"}, []func(*testServer){withTLS, trusting("127.0.0.1/32")}},
 		{"LMTP-only", plain, []string{"lmtp"}, []func(*testServer){lmtp, withTLS}},
+		{"early", plain, []string{"early"}, []func(*testServer){refuseEarly}},
+		{"TLS-early", implicit, []string{"early"}, []func(*testServer){refuseEarly, withTLS}},
 		{"submission", plain, []string{"submission"}, []func(*testServer){submission, withTLS}},
 		{"extensions", plain, []string{"extensions"}, []func(*testServer){withTLS, withExtensions}},
 	} {
@@ -50,9 +52,10 @@ func TestConversations(t *testing.T) {
 					s.Extensions = []server.Extension{server.SMTPUTF8, server.BinaryMIME, server.RequireTLS, server.DSN}
 				}
 				s.Limits.MaxMessageSize, s.Limits.MaxRecipients, s.Limits.MaxErrors = 1000, 3, 50
+				s.Limits.GreetingDelay = time.Minute
 			})
 			s := start(t, options...)
-			if mode.name == "TLS" {
+			if strings.HasPrefix(mode.name, "TLS") {
 				s.listener = s.serveTLS()
 			}
 			for _, folder := range mode.scripts {
@@ -91,6 +94,8 @@ func turn(_ context.Context, _ *server.Conn, _ server.Session, etrn smtp.Etrn) (
 	}
 	return smtp.Reply{}, nil
 }
+
+func refuseEarly(s *testServer) { s.EarlyTalker = server.EarlyRefuse }
 
 // prefixed is a connection on which something has come already.
 type prefixed struct {

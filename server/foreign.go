@@ -14,7 +14,7 @@ import (
 // later that could be the 250 of a message.
 func (c *conn) foreign(line []byte) bool {
 	word, _ := smtp.CutVerb(line)
-	if c.cfg.handlers[smtp.Verb(bytes.ToUpper(word))] != nil {
+	if c.cfg.verbs[smtp.Verb(bytes.ToUpper(word))] != nil {
 		return false
 	}
 	return c.leave(foreignProtocol(line, c.isEarly()))

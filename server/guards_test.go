@@ -219,7 +219,7 @@ func TestSecondHelloAfterAuth(t *testing.T) {
 }
 
 func TestUnknownPolicy(t *testing.T) {
-	for _, s := range []*server.Server{{BodyPolicy: 9}, {ChunkPolicy: 9}} {
+	for _, s := range []*server.Server{{BodyPolicy: 9}, {ChunkPolicy: 9}, {EarlyTalker: 9}} {
 		s.Handler = new(backend)
 		if err := s.ListenAndServe("127.0.0.1:0"); err == nil || errors.Is(err, server.ErrServerClosed) {
 			t.Errorf("%v", err)

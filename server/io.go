@@ -15,19 +15,24 @@ var replyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); retur
 // wait, so those to a pipelined group leave in one write (RFC 2920 §3.2). The
 // errors of wire.Input.Line concern one line, all others the connection.
 func (c *conn) readLine() ([]byte, error) {
-	for waiting := false; ; waiting = true {
+	for waiting := false; ; {
 		line, ok, err := c.in.Line(c.offered.line)
 		if ok {
 			return line, err
 		}
+		paid := c.owed > 0
 		if err := c.flush(); err != nil {
 			return nil, err
+		}
+		if paid { // meanwhile a line may have come
+			continue
 		}
 		if !waiting { // the time is for the whole line, lest it comes in drips
 			if err := c.awaitCommand(); err != nil {
 				return nil, err
 			}
 		}
+		waiting = true
 		if err := c.in.Fill(true, false); err != nil {
 			return nil, err
 		}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/server"

@@ -27,8 +27,12 @@ func (b *Body) fill() error {
 		c.txn.leave() // the client's time is not the handler's
 		defer c.txn.enter()
 	}
+	before := len(c.in.Unread())
 	if err := c.flush(); err != nil {
 		return &BodyError{Err: err}
+	}
+	if len(c.in.Unread()) > before { // it came while replies were held back
+		return nil
 	}
 	if b.window.start.IsZero() {
 		if err := c.openWindow(&b.window); err != nil {

@@ -46,13 +46,10 @@ func (c *conn) pause(d time.Duration) {
 	}
 }
 
-// listen waits until octets from the client are in the buffer, and no buffer is
-// held meanwhile. The error is os.ErrDeadlineExceeded when none have come until
+// listen waits until octets come from the client; where there are none yet, no
+// buffer is held meanwhile. The error is os.ErrDeadlineExceeded when none have come until
 // then, or when Shutdown cut the wait short.
 func (c *conn) listen(until time.Time) error {
-	if len(c.in.Unread()) > 0 {
-		return nil
-	}
 	c.mu.Lock()
 	if c.nudged {
 		c.mu.Unlock()
