@@ -62,6 +62,7 @@ var foreignLines = []struct {
 	{"SSH", "", false},
 	{"", "", false},
 	{"NOOP HTTP/1.1", "", false},
+	{"noop x HTTP/1.1", "", false},
 	{"HELP GET / HTTP/1.1", "", false},
 }
 

@@ -23,6 +23,7 @@ const matrixHead = `# Every command in every state of a session (RFC 5321 §4.1.
 #   250         the reply; the state stays
 #   250 ready   the reply, and the state that it leads to
 #   354 250     two replies: the first asked for data
+#   -           no reply
 #
 # The states:
 #   connected   no HELO, EHLO or LHLO yet, or not since STARTTLS
@@ -74,6 +75,7 @@ var matrixCommands = []struct{ name, send string }{
 	{"QUIT", "QUIT\r\n"},
 	{"ETRN", "ETRN a\r\n"},
 	{"unknown", "NONSENSE\r\n"},
+	{"HTTP", "GET / HTTP/1.1\r\n"},
 	{"bare LF", "NOOP\n"},
 	{"too long", "NOOP " + strings.Repeat("x", 600) + "\r\n"},
 }
