@@ -394,15 +394,21 @@ func TestProxyAndLoopback(t *testing.T) {
 	}
 }
 
-// A client that sends a header where none is awaited sends nonsense.
+// A client that sends a header where none is awaited is sent away with what it
+// says behind it.
 func TestProxyHeaderOnAnOrdinaryListener(t *testing.T) {
 	s := start(t, trusting("127.0.0.1/32"))
-	p := s.dial()
-	p.raw(sent4)
-	p.expect("220", "500 5.5.1")
-	p = s.dial()
-	p.raw(header2(1, 0x11, block("192.0.2.7:40000", "198.51.100.1:25")) + "\r\n")
-	p.expect("220", "500", "500", "500", "500")
+	for _, header := range []string{sent4, header2(1, 0x11, block("192.0.2.7:40000", "198.51.100.1:25")) + "\r\n"} {
+		p := s.dial()
+		p.raw(header + "EHLO client.example\r\n")
+		p.expect("220")
+		p.closed()
+		s.stop()
+		if text := s.log.take(); !strings.Contains(text, "protocol=PROXY") {
+			t.Errorf("the log: %s", text)
+		}
+		s = start(t, trusting("127.0.0.1/32"))
+	}
 }
 
 // covered hides what lies beneath it.
