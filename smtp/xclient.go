@@ -1,6 +1,9 @@
 package smtp
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // XClient is what an XCLIENT command says of a client for which the sender
 // speaks (Postfix XCLIENT_README): the server goes on as if that client had
@@ -57,16 +60,25 @@ func (x XClient) Kept(offer string) XClient {
 
 // Split returns x as one or more commands, none longer than MaxCommandLine, in
 // the order to send them: the name and the address of the client last, since a
-// server that has them may not trust the sender any more.
+// server that has them may not trust the sender any more, and the login with
+// them if it fits, since a server may forget a login, a protocol and a HELO that
+// an earlier command gave. The latter two come again with EHLO.
 func (x XClient) Split() []XClient {
 	var parts []XClient
-	for from := x.attributes(); ; {
+	for from := x.backwards(); ; { // so that the last command is the full one
 		var part XClient
-		if !moveAttributes(XCLIENT, part.attributes(), from) {
+		if !moveAttributes(XCLIENT, part.backwards(), from) {
+			slices.Reverse(parts)
 			return parts
 		}
 		parts = append(parts, part)
 	}
+}
+
+func (x *XClient) backwards() []attribute {
+	list := x.attributes()
+	slices.Reverse(list)
+	return list
 }
 
 // AddrPort returns the address and the port of the client, and whether there is

@@ -259,6 +259,11 @@ func TestSplit(t *testing.T) {
 	if one := (XClient{Name: "a", Addr: "192.0.2.1"}).Split(); len(one) != 1 || one[0].Addr != "192.0.2.1" {
 		t.Errorf("%+v", one)
 	}
+	// Postfix forgets a login that an earlier command gave.
+	login := XClient{Name: x.Name, Addr: "192.0.2.1", Proto: "ESMTP", Helo: long, Login: "alice"}.Split()
+	if last := login[len(login)-1]; len(login) != 2 || last.Login != "alice" || last.Name != x.Name || last.Addr == "" || login[0].Helo != long {
+		t.Errorf("%+v", login)
+	}
 	if none := (XClient{Addr: "bad"}).Split(); len(none) != 0 {
 		t.Errorf("%+v", none)
 	}
