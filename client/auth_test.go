@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/internal/secrettest"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -23,7 +24,7 @@ func authConn(t *testing.T, script string) *client.Conn {
 	}
 	cfg := trusting(t)
 	cfg.ServerName, cfg.Renegotiation = host, tls.RenegotiateOnceAsClient
-	conn, err := client.NewConn(t.Context(), tls.Client(nc, cfg), &client.ConnConfig{Host: host, Timeouts: c.Timeouts})
+	conn, err := client.NewConn(t.Context(), tls.Client(nc, cfg), &client.ConnConfig{Host: host, Timeouts: c.Timeouts, Trace: watched(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +60,7 @@ func TestAuth(t *testing.T) {
 			conn := authConn(t, "auth-"+test.script)
 			for _, want := range test.errors {
 				err := conn.Auth(t.Context(), test.auth)
+				fmt.Fprintln(secrettest.Seen, err)
 				if got := fmt.Sprint(err); got != want && (want != "" || err != nil) {
 					t.Errorf("error %q, want %q", got, want)
 				}
@@ -144,10 +146,10 @@ func TestBadCredentials(t *testing.T) {
 // No credential reaches a trace, in any spelling.
 func TestTraceIsRedacted(t *testing.T) {
 	var seen strings.Builder
-	trace := &client.Trace{
+	trace := watched(&client.Trace{
 		Wrote: func(_ client.ConnInfo, line string) { fmt.Fprintln(&seen, "C:", line) },
 		Got:   func(_ client.ConnInfo, r smtp.Reply) { fmt.Fprintln(&seen, "S:", r, r.Raw) },
-	}
+	})
 	for _, script := range []string{"plain-accepted", "login"} {
 		seen.Reset()
 		c := scripted(t, "auth-"+script)

@@ -22,6 +22,7 @@ func start(configure ...func(*smtptest.Server)) *smtptest.Server {
 	for _, f := range configure {
 		f(s)
 	}
+	watch(s)
 	s.AddAccount("alice", "secret")
 	if err := s.Start(); err != nil {
 		log.Fatal(err)

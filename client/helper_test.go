@@ -53,6 +53,7 @@ func scripted(t *testing.T, names ...string) *scriptedClient {
 		TLSMode:   client.Plaintext,
 		LocalName: "client.example",
 		Timeouts:  client.EveryTimeout(10 * time.Second),
+		Trace:     watched(nil),
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -187,7 +188,7 @@ func newSink(t testing.TB, offers ...string) *sink {
 
 func sinkOn(t testing.TB, ln net.Listener, offers ...string) *sink {
 	t.Helper()
-	s := &sink{ln: ln, Client: &client.Client{Addr: ln.Addr().String(), TLSMode: client.Plaintext, Timeouts: client.EveryTimeout(10 * time.Second)}}
+	s := &sink{ln: ln, Client: &client.Client{Addr: ln.Addr().String(), TLSMode: client.Plaintext, Timeouts: client.EveryTimeout(10 * time.Second), Trace: watched(nil)}}
 	s.done.Go(func() {
 		for {
 			nc, err := ln.Accept()

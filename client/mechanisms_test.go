@@ -87,7 +87,7 @@ func TestMechanismsEndToEnd(t *testing.T) {
 				{"EXTERNAL", client.ExternalAuth(""), client.ExternalAuth("root"), "EXTERNAL"},
 			} {
 				t.Run(fmt.Sprintf("%s implicit=%t %s", tls.VersionName(version), implicit, tt.want), func(t *testing.T) {
-					s := smtptest.NewServer(t, smtptest.Submission, func(s *smtptest.Server) {
+					s := newServer(t, smtptest.Submission, func(s *smtptest.Server) {
 						s.ImplicitTLS = implicit
 						s.Config.TLSConfig.MaxVersion = version
 						s.Config.TLSConfig.ClientAuth = tls.VerifyClientCertIfGiven
@@ -99,9 +99,9 @@ func TestMechanismsEndToEnd(t *testing.T) {
 					var resumed []bool
 					c := &client.Client{
 						Addr: s.Addr, TLSMode: client.StartTLSRequired, TLSConfig: cfg, Auth: tt.right, MaxMessages: 1,
-						Trace: &client.Trace{TLSDone: func(_ client.ConnInfo, state tls.ConnectionState, _ error) {
+						Trace: watched(&client.Trace{TLSDone: func(_ client.ConnInfo, state tls.ConnectionState, _ error) {
 							resumed = append(resumed, state.DidResume)
-						}},
+						}}),
 					}
 					if implicit {
 						c.TLSMode = client.ImplicitTLS
@@ -124,7 +124,7 @@ func TestMechanismsEndToEnd(t *testing.T) {
 					if strings.Count(all, "C: AUTH "+tt.want) != 2 || strings.Contains(all, "pencil") {
 						t.Errorf("%s", all)
 					}
-					wrong := &client.Client{Addr: s.Addr, TLSMode: c.TLSMode, TLSConfig: cfg, Auth: tt.wrong}
+					wrong := &client.Client{Addr: s.Addr, TLSMode: c.TLSMode, TLSConfig: cfg, Auth: tt.wrong, Trace: watched(nil)}
 					defer wrong.Close()
 					_, err := wrong.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
 					var refused *smtp.Error
@@ -143,7 +143,7 @@ func TestMechanismsEndToEnd(t *testing.T) {
 func TestManInTheMiddle(t *testing.T) {
 	for _, hide := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hide=%t", hide), func(t *testing.T) {
-			s := smtptest.NewServer(t, smtptest.Submission, smtptest.ImplicitTLS)
+			s := newServer(t, smtptest.Submission, smtptest.ImplicitTLS)
 			s.AddAccount("user", "pencil")
 			ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 			if err != nil {
@@ -173,7 +173,7 @@ func TestManInTheMiddle(t *testing.T) {
 			})
 			cfg := trusting(t)
 			cfg.ServerName = host
-			c := &client.Client{Addr: ln.Addr().String(), TLSMode: client.ImplicitTLS, TLSConfig: cfg, Auth: client.ScramAuth("user", "pencil")}
+			c := &client.Client{Addr: ln.Addr().String(), TLSMode: client.ImplicitTLS, TLSConfig: cfg, Auth: client.ScramAuth("user", "pencil"), Trace: watched(nil)}
 			defer c.Close()
 			_, err = c.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
 			var failed *client.AuthError
@@ -199,11 +199,11 @@ func (s *stripper) Read(p []byte) (int, error) {
 // A client that can bind, and a server that cannot: "y" is the truth, and no
 // harm.
 func TestServerWithoutBinding(t *testing.T) {
-	s := smtptest.NewServer(t, smtptest.Submission, func(s *smtptest.Server) {
+	s := newServer(t, smtptest.Submission, func(s *smtptest.Server) {
 		s.Config.TLSConfig.Renegotiation = tls.RenegotiateOnceAsClient // crypto/tls exports no key then
 	})
 	s.AddAccount("user", "pencil")
-	c := &client.Client{Addr: s.Addr, TLSConfig: s.ClientTLSConfig(), Auth: client.PasswordAuth("user", "pencil")}
+	c := &client.Client{Addr: s.Addr, TLSConfig: s.ClientTLSConfig(), Auth: client.PasswordAuth("user", "pencil"), Trace: watched(nil)}
 	defer c.Close()
 	if _, err := c.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n"))); err != nil {
 		t.Error(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/internal/scram"
+	"github.com/postrider/postrider/internal/secrettest"
 )
 
 const (
@@ -45,6 +46,7 @@ func TestSCRAM(t *testing.T) {
 				nonce = rfcNonce1
 			}
 			err := conn.Auth(t.Context(), client.ScramAuthNonce("user", "pencil", nonce))
+			fmt.Fprintln(secrettest.Seen, err)
 			var failed *client.AuthError
 			switch {
 			case want == "" && err != nil, want != "" && (err == nil || err.Error() != "AUTH SCRAM-SHA-256: "+want):

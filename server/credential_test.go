@@ -141,8 +141,8 @@ func TestHashingIsBounded(t *testing.T) {
 
 // A server with too much to hash answers at once.
 func TestTooManyLogins(t *testing.T) {
-	s := start(t, withPencils(""))
-	a := s.Auth.(*server.Credentials)
+	var a *server.Credentials
+	s := start(t, withPencils(""), func(s *testServer) { a = s.Auth.(*server.Credentials) })
 	a.MaxChecks = 1
 	a.Queue(17)
 	p := s.hello()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/internal/memnet"
+	"github.com/postrider/postrider/internal/secrettest"
 	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/smtp"
 )
@@ -55,12 +56,6 @@ func xoauth2(user, token string) string {
 
 func bearer(user, token string) string {
 	return "n,a=" + user + ",\x01host=mx.example\x01auth=Bearer " + token + "\x01\x01"
-}
-
-// everything is the transcript of all servers of the run.
-var everything struct {
-	mu   sync.Mutex
-	text strings.Builder
 }
 
 // backend is a Handler and its Sessions. A method does what its function
@@ -171,9 +166,7 @@ type notes struct {
 }
 
 func (n *notes) Write(p []byte) (int, error) {
-	everything.mu.Lock()
-	everything.text.Write(p)
-	everything.mu.Unlock()
+	secrettest.Seen.Write(p)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.text.Write(p)
@@ -199,6 +192,9 @@ func start(t *testing.T, configure ...func(*testServer)) *testServer {
 	s.Observer = server.ObserverFunc(func(e server.Event) { io.WriteString(s.events, show(e)+"\n") })
 	for _, f := range configure {
 		f(s)
+	}
+	if s.Auth != nil {
+		s.Auth = secrettest.Authenticator(s.Auth)
 	}
 	s.serve(s.listener)
 	t.Cleanup(func() {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/internal/memnet"
+	"github.com/postrider/postrider/internal/secrettest"
 	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/server/smtptest"
 	"github.com/postrider/postrider/smtp"
@@ -103,6 +104,7 @@ type host struct {
 func (h *host) Write(p []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	secrettest.Seen.Write(p)
 	return h.logged.Write(p)
 }
 
@@ -124,6 +126,7 @@ func start(t *testing.T, m func(server.Handler) server.Handler, configure ...fun
 	h.Server = &server.Server{
 		Hostname: "mx.example", Handler: m(h.backend),
 		Logger:                  slog.New(slog.NewTextHandler(h, nil)),
+		Observer:                server.LogObserver(slog.New(slog.NewTextHandler(secrettest.Seen, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 		Limits:                  server.Limits{MaxErrors: -1, MaxIdleChat: -1},
 		PlaintextAuthOnLoopback: true,
 		Auth: server.Passwords(func(_ context.Context, u, p string) error {

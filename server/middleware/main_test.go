@@ -4,7 +4,12 @@ import (
 	"os"
 	"testing"
 
-	"github.com/postrider/postrider/internal/leaktest"
+	"github.com/postrider/postrider/internal/secrettest"
 )
 
-func TestMain(m *testing.M) { os.Exit(leaktest.Main(m)) }
+// TestMain also fails when an event or a log of the whole run shows a
+// credential.
+func TestMain(m *testing.M) {
+	secrettest.Account(user, password)
+	os.Exit(secrettest.Main(m))
+}

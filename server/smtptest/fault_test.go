@@ -186,7 +186,7 @@ func TestFaults(t *testing.T) {
 			if plain {
 				tt.configure = func(*Server) {}
 			}
-			s := NewServer(t, tt.configure)
+			s := newServer(t, tt.configure)
 			hits := make([]func() int, len(tt.faults))
 			for i, f := range tt.faults {
 				hits[i] = s.Fault(f)
@@ -212,7 +212,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestLMTPRecordsWhoWasAccepted(t *testing.T) {
-	s := NewServer(t, LMTP)
+	s := newServer(t, LMTP)
 	s.Fault(AfterData().For("bob@example.com").Reply(452, "4.2.2", "full"))
 	talk(t, s, "S: 220 ...\nC: LHLO a\nS: 250-*\nS: 250 ...\nC: MAIL FROM:<>\nC: RCPT TO:<bob@example.com>\nC: RCPT TO:<carol@example.com>\nC: DATA\nC: .",
 		"S: 250 ...\nS: 250 ...\nS: 250 ...\nS: 354 ...\nS: 452 4.2.2 full\nS: 250 ...", quit)
@@ -237,7 +237,7 @@ func TestDelays(t *testing.T) {
 		"fast":        {InData(1).Slow(17e9), 15 * time.Nanosecond / 17},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := NewServer(t, InMemory)
+			s := newServer(t, InMemory)
 			s.Fault(tt.fault)
 			start := time.Now()
 			conn, err := s.Dial(t.Context(), "", "")
@@ -260,7 +260,7 @@ func TestDelays(t *testing.T) {
 // A client cannot push a large message into the buffers of the network when
 // the server reads slowly.
 func TestSlowHoldsTheClientUp(t *testing.T) {
-	s := NewServer(t)
+	s := newServer(t)
 	s.Fault(InData(0).Slow(1))
 	conn, err := s.Dial(t.Context(), "", "")
 	if err != nil {
@@ -278,7 +278,7 @@ func TestSlowHoldsTheClientUp(t *testing.T) {
 }
 
 func TestHide(t *testing.T) {
-	s := NewServer(t, func(s *Server) { s.Config.PlaintextAuthOnLoopback = true })
+	s := newServer(t, func(s *Server) { s.Config.PlaintextAuthOnLoopback = true })
 	s.AddAccount("alice", "secret")
 	offered := func() string {
 		t.Helper()

@@ -75,7 +75,7 @@ func TestServerRecords(t *testing.T) {
 			if tt.configure == nil {
 				tt.configure = func(*Server) {}
 			}
-			s := NewServer(t, tt.configure)
+			s := newServer(t, tt.configure)
 			s.AddAccount("alice", "secret")
 			s.AddToken("alice", "t0k3n")
 			talk(t, s, tt.script...)
@@ -98,7 +98,7 @@ func TestServerRecords(t *testing.T) {
 }
 
 func TestMessageParameters(t *testing.T) {
-	s := NewServer(t, func(s *Server) { s.Config.Extensions = []server.Extension{server.DSN, server.SMTPUTF8} })
+	s := newServer(t, func(s *Server) { s.Config.Extensions = []server.Extension{server.DSN, server.SMTPUTF8} })
 	talk(t, s, hello,
 		"C: MAIL FROM:<> BODY=8BITMIME SMTPUTF8 ENVID=1\nS: 250 ...",
 		"C: RCPT TO:<bøb@example.com> NOTIFY=NEVER\nS: 250 ...",
@@ -135,7 +135,7 @@ func TestMessageHeader(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(t, InMemory)
+		s := newServer(t, InMemory)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		go talk(t, s, hello, envelope, data, "C: <wait 30s>", envelope, data, quit)
@@ -157,7 +157,7 @@ func TestWait(t *testing.T) {
 }
 
 func TestBoundedMemory(t *testing.T) {
-	s := NewServer(t, func(s *Server) { s.MaxMessages, s.MaxOctets = 3, 100 })
+	s := newServer(t, func(s *Server) { s.MaxMessages, s.MaxOctets = 3, 100 })
 	refused := "C: Subject: x\nC:\nC: <repeat 80 \"y\">\nC: .\nS: 452 4.3.1 *"
 	talk(t, s, hello, envelope, data, envelope, strings.Replace(refused, "80", "100", 1), envelope, refused, envelope, data, envelope, data,
 		envelope, "C: .\nS: 452 4.3.1 *", quit)
@@ -177,7 +177,7 @@ func TestBoundedMemory(t *testing.T) {
 }
 
 func TestAccounts(t *testing.T) {
-	s := NewServer(t, NoTLS)
+	s := newServer(t, NoTLS)
 	talk(t, s, "S: 220 ...\nC: EHLO a\nS: 250-*\nS: 250 LIMITS RCPTMAX=1000", quit) // the last line: no AUTH
 	s.AddToken("alice", "t0k3n")
 	talk(t, s, "S: 220 ...\nC: EHLO a\nS: 250-*\nS: 250 AUTH OAUTHBEARER XOAUTH2", quit)
@@ -195,7 +195,7 @@ func TestAccounts(t *testing.T) {
 }
 
 func TestTLSConfigVerifies(t *testing.T) {
-	s := NewServer(t)
+	s := newServer(t)
 	for _, name := range []string{"", "127.0.0.1", "::1", "localhost", "example.com", "mx.example.com"} {
 		c, err := netsmtp.Dial(s.Addr)
 		if err != nil {
@@ -227,7 +227,7 @@ func TestTLSConfigVerifies(t *testing.T) {
 func TestOwnHandlerAndHooks(t *testing.T) {
 	type key struct{}
 	events, asked := 0, make(chan any, 1)
-	s := NewServer(t, InMemory, func(s *Server) {
+	s := newServer(t, InMemory, func(s *Server) {
 		s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, key{}, "theirs")
 		}
@@ -320,7 +320,7 @@ func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
 func TestCloseClientConnections(t *testing.T) {
 	for _, configure := range []func(*Server){func(*Server) {}, ImplicitTLS, InMemory} {
-		s := NewServer(t, configure)
+		s := newServer(t, configure)
 		conn, err := s.Dial(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
@@ -355,7 +355,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		"none":       On("VRFY").Drop(),
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := NewServer(t, InMemory)
+			s := newServer(t, InMemory)
 			s.Fault(fault)
 			conn, err := s.Dial(t.Context(), "", "")
 			if err != nil {
@@ -433,7 +433,7 @@ func TestCloseWaits(t *testing.T) {
 }
 
 func TestTranscript(t *testing.T) {
-	s := NewServer(t, NoTLS)
+	s := newServer(t, NoTLS)
 	s.AddAccount("alice", "secret")
 	s.Fault(On("NOOP").Raw("bad\x00\r\n250 \\"))
 	conversation := []string{
@@ -491,7 +491,7 @@ func TestTranscriptIsBounded(t *testing.T) {
 }
 
 func TestDialForAClient(t *testing.T) {
-	s := NewServer(t, ImplicitTLS, InMemory)
+	s := newServer(t, ImplicitTLS, InMemory)
 	conn, err := s.Dial(t.Context(), "tcp", "nowhere.example:465")
 	if err != nil {
 		t.Fatal(err)

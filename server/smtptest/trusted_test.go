@@ -15,7 +15,7 @@ func TestTrustedClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(t, func(s *Server) {
+	s := newServer(t, func(s *Server) {
 		s.Config.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("192.0.2.7/32")}
 		s.Listener = s.Config.ProxyListener(l)
 	})
