@@ -239,8 +239,7 @@ func TestTooManySCRAMFailures(t *testing.T) {
 // the same secret.
 func TestUnknownUsersLookLikeOthers(t *testing.T) {
 	ask := func(secret []byte, mech, user string) string {
-		s := start(t, withPencils("nonce"))
-		s.Auth.(*server.Credentials).Secret = secret
+		s := start(t, withPencils("nonce"), func(s *testServer) { s.Auth.(*server.Credentials).Secret = secret })
 		p := s.hello()
 		p.send("AUTH " + mech + " " + b64("n,,n="+user+",r=x") + "\n")
 		r, _ := p.reply()

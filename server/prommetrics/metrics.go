@@ -21,6 +21,9 @@
 //	smtp_server_refused_bytes_total             what came of the others
 //	smtp_server_recipients_total{outcome}       recipients of accepted and refused messages
 //	smtp_server_limits_total{verb,code}         limits that were hit
+//	smtp_server_tarpits_total                   connections whose refusals are held back
+//	smtp_server_early_talkers_total             clients that did not wait for the greeting
+//	smtp_server_foreign_protocols_total         clients that speak another protocol
 //
 // No label holds what a client has sent: their number is bounded by the verbs of
 // package smtp and the codes of replies.
@@ -54,6 +57,9 @@ type Metrics struct {
 	refused    prometheus.Counter
 	recipients *prometheus.CounterVec
 	limits     *prometheus.CounterVec
+	tarpits    prometheus.Counter
+	early      prometheus.Counter
+	foreign    prometheus.Counter
 
 	all []prometheus.Collector
 }
@@ -79,6 +85,9 @@ func New() *Metrics {
 	m.refused = m.counter("refused_bytes_total", "Octets of messages that were not accepted.")
 	m.recipients = m.counters("recipients_total", "Recipients of messages.", "outcome")
 	m.limits = m.counters("limits_total", "Limits that were hit, by the reply to it.", "verb", "code")
+	m.tarpits = m.counter("tarpits_total", "Connections whose refusals are held back.")
+	m.early = m.counter("early_talkers_total", "Clients that did not wait for the greeting.")
+	m.foreign = m.counter("foreign_protocols_total", "Clients that speak another protocol.")
 	m.all = append(m.all, m.open)
 	for _, outcome := range []string{accepted, refused} {
 		m.messages.WithLabelValues(outcome)
@@ -127,6 +136,12 @@ func (m *Metrics) Observe(e server.Event) {
 		m.refused.Add(float64(e.Size))
 	case server.LimitHit:
 		m.limits.WithLabelValues(verb(e.Verb, "none"), code(e.Reply)).Inc()
+	case server.Tarpitted:
+		m.tarpits.Inc()
+	case server.EarlyTalk:
+		m.early.Inc()
+	case server.ForeignProtocol:
+		m.foreign.Inc()
 	}
 }
 
