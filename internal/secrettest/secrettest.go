@@ -60,7 +60,7 @@ func shown(text string, secrets map[string]bool) (lines []string) {
 			}
 			line := text[strings.LastIndexByte(text[:start], '\n')+1:]
 			line, _, _ = strings.Cut(line, "\n")
-			lines = append(lines, line)
+			lines = append(lines, line[:min(len(line), 500)])
 			break
 		}
 	}
@@ -105,8 +105,16 @@ func Secret(secrets ...string) {
 }
 
 // response names a response of a client. One that is short may be a user's name,
-// which is a secret only in the form in which it was sent.
+// which is a secret only in the form in which it was sent. One of few different
+// octets only fills a line.
 func response(r string) {
+	different := map[byte]bool{}
+	for i := range len(r) {
+		different[r[i]] = true
+	}
+	if len(different) < 4 {
+		return
+	}
 	if hide(base64.StdEncoding.EncodeToString([]byte(r))); len(r) > 20 {
 		Secret(r)
 	}
