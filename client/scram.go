@@ -17,7 +17,9 @@ import (
 // ScramAuth authenticates with the strongest SCRAM that the server offers (RFC
 // 5802, RFC 7677): SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS, SCRAM-SHA-256,
 // SCRAM-SHA-1. The server does not get to see the password and has to prove that
-// it knows it too; if it cannot, the connection is closed.
+// it knows it too; if it cannot, the connection is closed. Without TLS to a
+// verified server it is refused all the same, like every Auth: what comes after it
+// would be protected by nothing.
 //
 // The first two are bound to the TLS connection and so fail if somebody stands
 // in the middle, even with a valid certificate. They are chosen if TLS is 1.3, or

@@ -15,8 +15,9 @@ import (
 )
 
 // An Authenticator offers SASL mechanisms and runs their exchanges (RFC 4954,
-// RFC 4422). Its methods are called by many connections at once. See
-// Passwords and Tokens for ready ones and Authenticators to join several.
+// RFC 4422). Its methods are called by many connections at once. Credentials,
+// Passwords, Tokens, External and CRAMMD5 are ready ones, Authenticators joins
+// several.
 type Authenticator interface {
 	// Mechanisms returns the mechanisms to offer on a connection, in upper
 	// case, the best first. It is asked at EHLO and at AUTH, and only where

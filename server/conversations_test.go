@@ -43,6 +43,7 @@ func TestConversations(t *testing.T) {
 		{"early", plain, []string{"early"}, []func(*testServer){refuseEarly}},
 		{"TLS-early", implicit, []string{"early"}, []func(*testServer){refuseEarly, withTLS}},
 		{"submission", plain, []string{"submission"}, []func(*testServer){submission, withTLS}},
+		{"SCRAM", plain, []string{"scram"}, []func(*testServer){withPencils(nonce256)}},
 		{"extensions", plain, []string{"extensions"}, []func(*testServer){withTLS, withExtensions}},
 	} {
 		t.Run(mode.name, func(t *testing.T) {

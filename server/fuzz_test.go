@@ -72,10 +72,12 @@ type arena struct {
 }
 
 func newArena(tb testing.TB, configure func(*server.Server)) *arena {
+	scrams := pencils(tb)
+	scrams.FixNonce(nonce256)
 	a := &arena{queue: &queue{conns: make(chan net.Conn), done: make(chan struct{})}, ended: make(chan struct{})}
 	a.Server = &server.Server{
 		Hostname: "mx.example", TLSConfig: serverTLS, PlaintextAuthOnLoopback: true,
-		Auth:       server.Passwords(func(_ context.Context, u, p string) error { return nil }),
+		Auth:       server.Authenticators(server.Passwords(func(_ context.Context, u, p string) error { return nil }), scrams),
 		Extensions: []server.Extension{server.SMTPUTF8, server.BinaryMIME, server.DSN},
 		Limits:     server.Limits{MaxConnsPerIP: -1, MaxMessageSize: 5000, MaxHeaderSize: 3000, MaxRecipients: 5},
 		Logger:     slog.New(slog.NewTextHandler(panicking{tb}, &slog.HandlerOptions{Level: slog.LevelWarn})),
