@@ -34,6 +34,7 @@ func TestCredentialText(t *testing.T) {
 		strings.Replace(credential256, "$4096", "$10000001", 1), strings.Replace(credential256, "$4096", "$-4096", 1), strings.Replace(credential256, "$4096", "$99999999999", 1),
 		strings.Replace(credential256, "W22ZaJ0SNY7soEsUEjb6gQ==", "", 1), strings.Replace(credential256, "W22", "\r", 1),
 		strings.Replace(credential256, "W22ZaJ0SNY7soEsUEjb6gQ==", strings.Repeat("AAAA", 400), 1), strings.Replace(credential256, "WG5d8", "", 1),
+		"SCRAM-SHA-256$4096:YQ==$YQ==:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "SCRAM-SHA-1$4096:YQ==$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:YQ==",
 		strings.Replace(credential256, "SHA-256", "SHA-1", 1), strings.Replace(credential1, "SHA-1", "SHA-256", 1),
 		strings.Repeat(" ", 10000),
 	} {

@@ -89,7 +89,7 @@ func (x *scramExchange) binding(m scram.ClientFirst) (b xdg.ChannelBinding, ok b
 		return b, m.Flag == 'n' || m.Flag == 'y' && len(x.bindings) == 0
 	}
 	for _, b := range x.bindings {
-		if m.Flag == 'p' && m.Binding == string(b.Type) {
+		if m.Binding == string(b.Type) { // with no other flag than "p"
 			return b, true
 		}
 	}

@@ -22,10 +22,8 @@ func Bindings(state *tls.ConnectionState) []xdg.ChannelBinding {
 	switch {
 	case !ok:
 		return nil
-	case state.Version >= tls.VersionTLS13:
+	case len(state.TLSUnique) == 0: // TLS 1.3
 		return []xdg.ChannelBinding{exporter} // RFC 9266 §3
-	case len(state.TLSUnique) == 0:
-		return []xdg.ChannelBinding{exporter}
 	}
 	return []xdg.ChannelBinding{xdg.NewTLSUniqueBinding(state.TLSUnique), exporter}
 }
