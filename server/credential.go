@@ -98,6 +98,9 @@ func (c Credential) String() string {
 	return strings.Join(names, " ")
 }
 
+// GoString is String.
+func (c Credential) GoString() string { return c.String() }
+
 // LogValue is String.
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
 

@@ -85,7 +85,7 @@ func TestCredentialIsNotShown(t *testing.T) {
 	for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
 		slog.New(h).Info("a user", "credential", c)
 	}
-	fmt.Fprintf(&b, "%v %s %+v %v", c, c, c, &c)
+	fmt.Fprintf(&b, "%v %s %+v %#v %v", c, c, c, c, &c)
 	if !strings.Contains(b.String(), "SCRAM-SHA-256$4096:***") {
 		t.Errorf("nothing is shown in %s", b.String())
 	}
