@@ -171,7 +171,7 @@ func (c *Client) attempt(w *waiter) (*Conn, error) {
 	conn, h, err := c.connection(w)
 	switch {
 	case err != nil:
-		return nil, err
+		return conn, err
 	case h.err != nil:
 		return h.conn, h.err
 	}
@@ -232,7 +232,8 @@ func (c *Client) lost(t *transaction, err error) error {
 var errAborted = errors.New("given up in the middle of a message")
 
 // connection returns a connection that is ready for MAIL, or a handover that says
-// why there is none.
+// why there is none. With an error it returns the connection that it is about, if
+// it is about one, to say who it was.
 func (c *Client) connection(w *waiter) (*Conn, handover, error) {
 	h, wait := c.queue.take(w)
 	if wait {
@@ -261,9 +262,10 @@ func (c *Client) connection(w *waiter) (*Conn, handover, error) {
 
 // fill makes a connection in a slot, which is old's if that is not nil. If it
 // cannot, the slot is free again.
-func (c *Client) fill(ctx context.Context, old *Conn) (conn *Conn, err error) {
+func (c *Client) fill(ctx context.Context, old *Conn) (*Conn, error) {
+	filled := false
 	defer func() {
-		if conn == nil {
+		if !filled {
 			c.queue.unused()
 			c.queue.freeSlot()
 		}
@@ -271,7 +273,9 @@ func (c *Client) fill(ctx context.Context, old *Conn) (conn *Conn, err error) {
 	if old != nil {
 		c.queue.clear(ctx, old)
 	}
-	return c.connect(ctx)
+	conn, err := c.connect(ctx)
+	filled = err == nil
+	return conn, err
 }
 
 // reuse reports whether conn, which was idle, is still good.
@@ -295,7 +299,13 @@ func (c *Client) reuse(conn *Conn) bool {
 
 // Connect makes a connection outside of those that Send uses: dialled, greeted,
 // encrypted and authenticated, ready for MAIL. The caller closes it.
-func (c *Client) Connect(ctx context.Context) (*Conn, error) { return c.connect(ctx) }
+func (c *Client) Connect(ctx context.Context) (*Conn, error) {
+	conn, err := c.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
 
 // CloseIdle says QUIT on the connections that nobody uses.
 func (c *Client) CloseIdle() { c.queue.slots().closeIdle() }

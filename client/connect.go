@@ -11,7 +11,8 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// connect dials and does everything that comes before the first MAIL.
+// connect dials and does everything that comes before the first MAIL. With an
+// error it returns the connection, closed, if there was one.
 func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	if c.LocalName != "" {
 		if err := smtp.ParseHello(c.LocalName); err != nil {
@@ -40,9 +41,8 @@ func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	}
 	if err != nil {
 		fresh.abandon(err)
-		return nil, err
 	}
-	return fresh, nil
+	return fresh, err
 }
 
 func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {

@@ -344,7 +344,7 @@ func ExampleTLSMode() {
 		fmt.Println(err)
 	}
 	// Output:
-	// client: STARTTLS: the server does not offer STARTTLS
+	// client: 127.0.0.1: STARTTLS: the server does not offer STARTTLS
 	// <nil>
 }
 
