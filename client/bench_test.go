@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -95,6 +96,39 @@ func benchmark(b *testing.B, c *client.Client, size int) {
 	}
 	b.StopTimer()
 	c.Close()
+}
+
+// BenchmarkPool is what BenchmarkSend is, by a Pool, one Key after the other.
+func BenchmarkPool(b *testing.B) {
+	for _, keys := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
+			p := &client.Pool{MaxConns: -1, MaxIdle: keys, New: func(k client.Key) (*client.Client, error) {
+				conn := &turnConn{cannedConn: cannedConn{pieces: []string{"220 hi\r\n", "250-hi\r\n250-SIZE\r\n250 PIPELINING\r\n"}}}
+				return &client.Client{
+					Addr: k.Addr, LocalName: k.LocalName, TLSMode: client.Plaintext, IdleTimeout: time.Hour,
+					Dial: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+				}, nil
+			}}
+			list := make([]client.Key, keys)
+			for i := range list {
+				list[i] = client.Key{Addr: fmt.Sprintf("mx%d.example.com:25", i), LocalName: "client.example", TLS: "opportunistic"}
+			}
+			env := envelope(b, 1)
+			content := smtp.BytesContent(message(4 << 10))
+			ctx := context.Background()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := p.Send(ctx, list[i%keys], env, content); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			if n := p.Stats().Open; n > keys {
+				b.Errorf("%d connections", n)
+			}
+			p.Close()
+		})
+	}
 }
 
 // floor is a server that looks for as little as can be.

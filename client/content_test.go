@@ -3,11 +3,14 @@ package client_test
 import (
 	"errors"
 	"io"
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/server/smtptest"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -268,14 +271,55 @@ func TestOptimisticLost(t *testing.T) {
 	want(t, res, err, "250")
 }
 
+// LMTP as it is used: over a unix socket in plaintext, over TCP, pipelined.
 func TestLMTP(t *testing.T) {
-	c := scripted(t, "lmtp")
-	c.LMTP = true
-	res, err := send(t, c, "A: b\r\n", 4)
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) { lmtp(t, network) })
+	}
+}
+
+func lmtp(t *testing.T, network string) {
+	addr := map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "lmtp")}[network]
+	ln, err := net.Listen(network, addr)
+	if err != nil {
+		t.Skip(err)
+	}
+	script, err := smtptest.ReadScript("testdata/lmtp.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	played := make(chan error, 1)
+	go func() {
+		defer ln.Close()
+		nc, err := ln.Accept()
+		if err == nil {
+			err = script.PlayServer(nc)
+			nc.Close()
+		}
+		played <- err
+	}()
+	c := &client.Client{Network: network, Addr: ln.Addr().String(), LMTP: true, LocalName: "client.example"}
+	if network == "tcp" { // a unix socket needs no word for it
+		c.TLSMode = client.Plaintext
+	}
+	defer func() {
+		c.Close()
+		ln.Close()
+		if err := <-played; err != nil {
+			t.Error(err)
+		}
+	}()
+	send := func(message string, n int) (*client.Result, error) {
+		return c.Send(t.Context(), envelope(t, n), smtp.BytesContent([]byte(message)))
+	}
+	res, err := send("A: b\r\n", 4)
 	want(t, res, err, "250 550 452 554")
-	res, err = send(t, c, "\x00", 2)
+	if r := res.Recipients[2]; r.Addr != ln.Addr().String() || r.Reply.EnhancedString() != "4.2.2" || !r.Temporary() {
+		t.Errorf("recipient %+v", r)
+	}
+	res, err = send("\x00", 2)
 	want(t, res, err, "552 250")
-	res, err = send(t, c, "A: b\r\n", 1)
+	res, err = send("A: b\r\n", 1)
 	want(t, res, err, "550")
 }
 

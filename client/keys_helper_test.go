@@ -17,6 +17,7 @@ import (
 // A town has a server at every address, which takes everything, and counts the
 // connections to them from the beginning of a dial to the end of Close.
 type town struct {
+	sink   sink // where the messages arrive
 	offers []string
 	dialTo func(addr string) error // called before a connection is made
 
@@ -86,7 +87,7 @@ func (s *town) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 			return
 		}
 		defer far.Close()
-		(&sink{}).serve(far, s.offers)
+		s.sink.serve(far, s.offers)
 	})
 	near, err := ln.Dial(ctx)
 	if err != nil {

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/smtp"
@@ -63,55 +66,48 @@ func TestWritesPerMessage(t *testing.T) {
 // When more wait for a connection, the next envelope leaves in the write that
 // ends the data: one write, and one round trip, for a message.
 func TestChained(t *testing.T) {
-	for name, set := range map[string]func(*client.Client){
-		"DATA": func(*client.Client) {},
-		"BDAT": func(c *client.Client) { c.Chunking = true },
-		"all":  func(c *client.Client) { c.AllOrNothing = true },
+	for name, test := range map[string]struct {
+		set  func(*client.Client)
+		each int // writes for a message
+	}{
+		"DATA": {func(*client.Client) {}, 1},
+		"BDAT": {func(c *client.Client) { c.Chunking = true }, 1},
+		"all":  {func(c *client.Client) { c.AllOrNothing = true }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const n = 50
-			s := newSink(t, "PIPELINING", "CHUNKING")
-			s.MaxConns = 1
-			set(s.Client)
-			writes := counting(s)
-			dial := s.Dial
-			gate := make(chan struct{})
-			s.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				<-gate // until all the others stand in line
-				return dial(ctx, network, addr)
-			}
-			var done sync.WaitGroup
-			var waiting atomic.Int64
-			for i := range n {
-				done.Go(func() {
-					opened := false
-					content := smtp.Content{Size: -1, Open: func() (io.ReadCloser, error) {
-						if opened { // the second time is the last thing before the line
-							waiting.Add(1)
-						}
-						opened = true
-						return io.NopCloser(strings.NewReader(fmt.Sprintf("A: %d\r\n", i))), nil
-					}}
-					res, err := s.Send(t.Context(), envelope(t, 2), content)
-					want(t, res, err, "250 250")
-				})
-			}
-			for waiting.Load() < n {
-				yield()
-			}
-			close(gate)
-			done.Wait()
-			total := writes.Load() // with EHLO and the first envelope
-			got := s.messages(t)
-			slices.Sort(got)
-			if got = slices.Compact(got); len(got) != n {
-				t.Errorf("%d different messages arrived", len(got))
-			}
-			// A sender that has opened its content may not be in line yet when
-			// its turn comes; most are.
-			if per := float64(total) / n; per > 1.2 && name != "all" || per > 2.2 {
-				t.Errorf("%.2f writes for a message", per)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				const n = 50
+				s := newTown("PIPELINING", "CHUNKING")
+				c := s.newClient("a:25")
+				c.MaxConns = 1
+				test.set(c)
+				var writes atomic.Int64
+				gate := make(chan struct{})
+				c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					<-gate // until all the others stand in line
+					nc, err := s.dial(ctx, network, addr)
+					return countingConn{nc, &writes}, err
+				}
+				var done sync.WaitGroup
+				for i := range n {
+					done.Go(func() {
+						res, err := c.Send(t.Context(), envelope(t, 2), smtp.BytesContent(fmt.Appendf(nil, "A: %d\r\n", i)))
+						want(t, res, err, "250 250")
+					})
+				}
+				synctest.Wait()
+				close(gate)
+				done.Wait()
+				if got, want := int(writes.Load()), 2+n*test.each; got != want { // EHLO, and the first envelope
+					t.Errorf("%d writes, want %d", got, want)
+				}
+				c.Close()
+				s.serving.Wait()
+				slices.Sort(s.sink.got)
+				if got := slices.Compact(s.sink.got); len(got) != n {
+					t.Errorf("%d different messages arrived", len(got))
+				}
+			})
 		})
 	}
 }
@@ -350,6 +346,53 @@ func TestMaxMessages(t *testing.T) {
 	}
 	if s.Close(); closed.Load() != 3 {
 		t.Errorf("%d closed", closed.Load())
+	}
+}
+
+// A server that announces MAILMAX gets no more messages over a connection, neither
+// behind one another nor one by one (RFC 9422 section 4.1).
+func TestMailMax(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING", "LIMITS MAILMAX=3 RCPTMAX=100")
+		c := s.newClient("a:25")
+		c.MaxConns = 1
+		var done sync.WaitGroup
+		for range 7 {
+			done.Go(func() {
+				res, err := c.Send(t.Context(), envelope(t, 1), small)
+				want(t, res, err, "250")
+			})
+		}
+		done.Wait()
+		for range 4 {
+			res, err := c.Send(t.Context(), envelope(t, 1), small)
+			want(t, res, err, "250")
+		}
+		c.Close()
+		s.serving.Wait()
+		carried := map[uint64]int{}
+		for _, m := range s.mails {
+			carried[m.conn]++
+		}
+		if want := (map[uint64]int{1: 3, 2: 3, 3: 3, 4: 2}); !maps.Equal(carried, want) || len(s.quits) != 4 || s.most[""] != 1 {
+			t.Errorf("messages %v, %d times QUIT", carried, len(s.quits))
+		}
+	})
+}
+
+func TestLocalAddr(t *testing.T) {
+	from := "127.0.0.1"
+	if runtime.GOOS == "linux" { // elsewhere it may not exist
+		from = "127.0.0.2"
+	}
+	s := newSink(t, "PIPELINING")
+	s.LocalAddr = from
+	var local net.Addr
+	s.Trace = &client.Trace{Connected: func(c client.ConnInfo) { local = c.Local }}
+	res, err := s.Send(t.Context(), envelope(t, 1), small)
+	want(t, res, err, "250")
+	if host, _, _ := net.SplitHostPort(local.String()); host != from {
+		t.Errorf("from %v", local)
 	}
 }
 

@@ -89,6 +89,35 @@ func TestFreeSlot(t *testing.T) {
 	}
 }
 
+// A slot may be that of an idle connection, of the same queue or of another. It
+// counts for both until the connection is closed.
+func TestGrantInThePlaceOfAnother(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	both := slots{open: 1, maxOpen: 1, maxIdle: 1}
+	l := limits{open: 1, idle: 1, idleTimeout: 1 << 40, maxAge: 1 << 60}
+	q, other := &queue{shared: &both, limits: l, open: 1}, &queue{shared: &both, limits: l}
+	c := newConn(near, nil)
+	c.home = q
+	defer c.Close()
+	both.keep(c)
+	h, ok := q.grant(&waiter{fresh: true})
+	if !ok || h != (handover{old: c}) || q.open != 1 || both.open != 1 || both.idle != 0 {
+		t.Errorf("own: %+v %v, %d open of %d", h, ok, q.open, both.open)
+	}
+	both.keep(c)
+	h, ok = other.grant(&waiter{})
+	if !ok || h != (handover{old: c}) || q.open != 1 || other.open != 1 || both.open != 1 {
+		t.Errorf("another's: %+v %v, %d and %d open of %d", h, ok, q.open, other.open, both.open)
+	}
+	if _, ok := q.grant(&waiter{}); ok {
+		t.Error("a second connection, before the first is closed")
+	}
+	if q.slotTaken(other); q.open != 0 || both.open != 1 {
+		t.Errorf("%d open of %d", q.open, both.open)
+	}
+}
+
 // The end of the context outlasts every deadline that is set after it.
 func TestCancelIsFinal(t *testing.T) {
 	near, far := net.Pipe()

@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/server/smtptest"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -148,6 +150,54 @@ func TestRedial(t *testing.T) {
 		})
 	}
 }
+
+// The second attempt is over a new connection, although there is another idle one
+// that may be as dead as the first.
+func TestRedialIsFresh(t *testing.T) {
+	first, err := smtptest.ReadScript("testdata/warm-close-at-mail.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle, err := smtptest.ParseScript(strings.NewReader(strings.Replace(warm, "A: 1", "A: 0", 1) + "C: QUIT\nS: 221 bye\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := smtptest.ReadScript("testdata/second.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := playing(t, first, idle, second)
+	atEnd, goOn := make(chan struct{}), make(chan struct{})
+	c.Trace = &client.Trace{Wrote: func(info client.ConnInfo, line string) {
+		if info.ID == 1 && line == "." {
+			close(atEnd)
+			<-goOn
+		}
+	}}
+	var done sync.WaitGroup
+	done.Go(func() {
+		res, err := send(t, c, "A: 1\r\n", 1)
+		want(t, res, err, "250")
+	})
+	<-atEnd
+	res, err := send(t, c, "A: 0\r\n", 1)
+	want(t, res, err, "250")
+	close(goOn)
+	done.Wait() // its connection is the one that was used last
+	res, err = send(t, c, "A: 2\r\n", 1)
+	want(t, res, err, "250")
+}
+
+const warm = hello + `C: MAIL FROM:<a@example.org>
+C: RCPT TO:<b@example.net>
+C: DATA
+S: 250 ok
+S: 250 ok
+S: 354 go
+C: A: 1
+C: .
+S: 250 queued
+`
 
 func TestNoRedialOfNewConnection(t *testing.T) {
 	res, err := send(t, scripted(t, "fresh-421"), "A: b\r\n", 1)

@@ -177,12 +177,14 @@ func TestContextEndsEveryWait(t *testing.T) {
 				time.AfterFunc(time.Second, cancel)
 				began := time.Now()
 				content := smtp.BytesContent([]byte(strings.Repeat("x: y\r\n", 100)))
-				res, err := c.Send(ctx, envelope(t, 1), content)
-				if took := time.Since(began); took != time.Second {
-					t.Errorf("returned after %v", took)
+				res, err := c.Send(ctx, envelope(t, 3), content)
+				if took := time.Since(began); took != time.Second || !errors.Is(err, context.Canceled) {
+					t.Errorf("returned %v after %v", err, took)
 				}
-				if !errors.Is(err, context.Canceled) || res.Unknown() != (at == "end") {
-					t.Errorf("error %v", err)
+				for _, r := range res.Recipients {
+					if !errors.Is(r.Err, context.Canceled) || r.Unknown() != (at == "end") || (r.Host == host) != (at != "dial") {
+						t.Errorf("%s: %v, from %q", r.To, r.Err, r.Host)
+					}
 				}
 				c.Close()
 				near.Close()
@@ -259,6 +261,26 @@ func TestIdleTimeout(t *testing.T) {
 			t.Errorf("%d connections, %v", conns, err)
 		}
 		c.Close()
+	})
+}
+
+// A connection that has come of age while nobody used it is not used again.
+func TestMaxAgeIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING")
+		c := s.newClient("a:25")
+		c.MaxConns, c.MaxAge, c.IdleTimeout = 1, time.Minute, time.Hour
+		for range 3 {
+			if _, err := c.Send(t.Context(), envelope(t, 1), small); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(40 * time.Second)
+		}
+		if len(s.dials) != 2 || len(s.quits) != 1 || s.most[""] != 1 {
+			t.Errorf("%d connections, %d times QUIT", len(s.dials), len(s.quits))
+		}
+		c.Close()
+		s.serving.Wait()
 	})
 }
 
