@@ -15,3 +15,10 @@ func ScramAuthSalts(username, password string) (auth Auth, salts func() int) {
 	a := newScramAccount(username, password)
 	return a.auth, func() int { return len(a.keys["SCRAM-SHA-256"].seen) }
 }
+
+// InLine returns how many keys need a slot that there is none of.
+func (p *Pool) InLine() int {
+	p.slots.mu.Lock()
+	defer p.slots.mu.Unlock()
+	return p.slots.line.Len()
+}

@@ -19,10 +19,10 @@ func (q *queue) surplus() *Conn {
 	return nil
 }
 
-// watch sees to it that c is closed if it stays idle. The caller holds mu.
-func (q *queue) watch(c *Conn) {
+// watch sees to it that what stays idle is closed. The caller holds mu.
+func (q *queue) watch() {
 	switch {
-	case len(q.idle) != 1 || q.idle[0] != c: // the timer is for the first of them
+	case len(q.idle) != 1: // the timer is for the first of them
 	case q.reaper == nil:
 		q.reaper = time.AfterFunc(q.limits.idleTimeout, q.reap)
 	default:

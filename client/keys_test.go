@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,15 +169,7 @@ func TestPoolMakesRoomInTime(t *testing.T) {
 	for _, limit := range []time.Duration{time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newTown("PIPELINING")
-			p := s.pool(func(c *client.Client) {
-				if strings.HasPrefix(c.Addr, "mute") {
-					c.Dial = func(context.Context, string, string) (net.Conn, error) {
-						near, far := net.Pipe()
-						go stalling(far, "QUIT", -1)
-						return near, nil
-					}
-				}
-			})
+			p := s.pool(nil)
 			p.MaxConns = 1
 			post(t, p, "mute")
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -189,6 +182,51 @@ func TestPoolMakesRoomInTime(t *testing.T) {
 			post(t, p, "b")
 			p.Close()
 			s.serving.Wait()
+		})
+	}
+}
+
+// A connection counts for its server, and for all, until it is closed: a server
+// that does not answer QUIT sees no second one before.
+func TestPoolCountsWhatCloses(t *testing.T) {
+	for name, test := range map[string]struct {
+		makeRoom func(t *testing.T, p *client.Pool)
+		conns    int
+		quits    string
+	}{
+		"for another, and nobody else": {func(t *testing.T, p *client.Pool) { post(t, p, "a") }, 1, "mute a mute"},
+		"for another":                  {func(t *testing.T, p *client.Pool) { post(t, p, "a") }, 2, "b mute mute a"},
+		"idle":                         {func(t *testing.T, p *client.Pool) { time.Sleep(30 * time.Second) }, 2, "mute b mute"},
+		"CloseIdle":                    {func(t *testing.T, p *client.Pool) { p.CloseIdle() }, 2, "mute b mute"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newTown("PIPELINING")
+				p := s.pool(func(c *client.Client) { c.MaxConns = 1 })
+				p.MaxConns = test.conns
+				post(t, p, "mute")
+				if test.conns > 1 {
+					time.Sleep(time.Second / 2)
+					post(t, p, "b")
+				}
+				var done sync.WaitGroup
+				done.Go(func() { test.makeRoom(t, p) })
+				time.Sleep(time.Second)
+				if name == "idle" {
+					time.Sleep(29*time.Second + time.Second/2)
+				}
+				began := time.Now()
+				post(t, p, "mute")
+				if took := time.Since(began); took != time.Second {
+					t.Errorf("%v for a message", took)
+				}
+				if s.most["mute:25"] != 1 || s.most[""] != test.conns {
+					t.Errorf("%v connections at a time", s.most)
+				}
+				done.Wait()
+				p.Close()
+				s.serving.Wait()
+			})
 		})
 	}
 }
@@ -217,8 +255,8 @@ func TestPoolIsFull(t *testing.T) {
 			}
 			cancel()
 		}
-		if stats := p.Stats(); stats != (client.Stats{Keys: 1, Open: 1}) {
-			t.Errorf("%+v", stats)
+		if stats := p.Stats(); stats != (client.Stats{Keys: 1, Open: 1}) || p.InLine() != 0 {
+			t.Errorf("%+v, %d in line", stats, p.InLine())
 		}
 		done.Go(func() { post(t, p, "b") })
 		synctest.Wait()
@@ -267,6 +305,62 @@ func TestPoolIsFair(t *testing.T) {
 	})
 }
 
+// A slot whose connection is closed goes by turns too.
+func TestPoolIsFairWithSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING")
+		p := s.pool(func(c *client.Client) { c.MaxMessages = 1 })
+		p.MaxConns = 1
+		hold := make(chan struct{})
+		var done sync.WaitGroup
+		done.Go(func() { postCtx(t.Context(), t, p, "a", slow(hold)) })
+		synctest.Wait()
+		for _, host := range []string{"a", "a", "a", "b", "b"} {
+			done.Go(func() { post(t, p, host) })
+			synctest.Wait()
+		}
+		close(hold)
+		done.Wait()
+		if got := s.order(); got != "aababa" {
+			t.Errorf("order %s", got)
+		}
+		p.Close()
+		s.serving.Wait()
+	})
+}
+
+// One key that has all connections to itself goes on chaining.
+func TestPoolChained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING")
+		var writes atomic.Int64
+		p := s.pool(func(c *client.Client) {
+			c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := s.dial(ctx, network, addr)
+				return countingConn{nc, &writes}, err
+			}
+		})
+		p.MaxConns = 1
+		hold := make(chan struct{})
+		var done sync.WaitGroup
+		done.Go(func() { postCtx(t.Context(), t, p, "a", slow(hold)) })
+		synctest.Wait()
+		before := writes.Load()
+		const n = 30
+		for range n {
+			done.Go(func() { post(t, p, "a") })
+		}
+		synctest.Wait()
+		close(hold)
+		done.Wait()
+		if got := writes.Load() - before; got != n+1 {
+			t.Errorf("%d writes for %d messages", got, n+1)
+		}
+		p.Close()
+		s.serving.Wait()
+	})
+}
+
 // The idle connections of all keys together are limited.
 func TestPoolMaxIdle(t *testing.T) {
 	for _, limit := range []int{3, -1} {
@@ -284,6 +378,9 @@ func TestPoolMaxIdle(t *testing.T) {
 			}
 			if n := map[int]int{3: 11, -1: 20}[limit]; len(s.dials) != n {
 				t.Errorf("%d connections, want %d", len(s.dials), n)
+			}
+			if got := strings.Join(s.quits, ""); limit == 3 && got != "abcdefgh" {
+				t.Errorf("QUIT to %s", got)
 			}
 			p.Close()
 			s.serving.Wait()

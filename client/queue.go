@@ -276,7 +276,7 @@ func (q *queue) giveBack(c *Conn) {
 		q.serve()
 	}
 	old := q.surplus()
-	q.watch(c)
+	q.watch()
 	s.mu.Unlock()
 	if old != nil {
 		old.home.retire(old)

@@ -87,6 +87,13 @@ func TestFreeSlot(t *testing.T) {
 	if q.freeSlot(); q.open != 0 {
 		t.Errorf("%d open", q.open)
 	}
+	q.open = 1
+	first, second := &waiter{}, &waiter{}
+	q.take(first)
+	q.open = 0
+	if _, wait := q.take(second); !wait || first.state != handed || second.state != inLine {
+		t.Error("the second is before the first")
+	}
 }
 
 // A slot may be that of an idle connection, of the same queue or of another. It
@@ -105,6 +112,13 @@ func TestGrantInThePlaceOfAnother(t *testing.T) {
 	if !ok || h != (handover{old: c}) || q.open != 1 || both.open != 1 || both.idle != 0 {
 		t.Errorf("own: %+v %v, %d open of %d", h, ok, q.open, both.open)
 	}
+	both.keep(c)
+	q.limits.open = 2 // it is the Pool that lets it have no other
+	h, ok = q.grant(&waiter{fresh: true})
+	if !ok || h != (handover{old: c}) || q.open != 1 || both.open != 1 || both.idle != 0 {
+		t.Errorf("own: %+v %v, %d open of %d", h, ok, q.open, both.open)
+	}
+	q.limits.open = 1
 	both.keep(c)
 	h, ok = other.grant(&waiter{})
 	if !ok || h != (handover{old: c}) || q.open != 1 || other.open != 1 || both.open != 1 {

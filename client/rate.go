@@ -60,7 +60,8 @@ func (q *queue) begin() time.Time {
 	return now
 }
 
-// notBegun gives back what begin reserved, unless somebody has reserved since.
+// notBegun gives back what begin reserved, unless somebody has reserved since. The
+// connection that it was for is given back next.
 func (q *queue) notBegun(at time.Time) {
 	if q.limits.interval == 0 {
 		return
@@ -70,7 +71,6 @@ func (q *queue) notBegun(at time.Time) {
 	defer s.mu.Unlock()
 	if q.pacing.begun.Equal(at) {
 		q.pacing.begun = at.Add(-q.limits.interval)
-		q.serve()
 	}
 }
 

@@ -107,10 +107,13 @@ func TestRateContext(t *testing.T) {
 		name  string
 		dials []time.Duration // how long they take
 		limit time.Duration   // of the second message
+		later time.Duration   // until the others come
 		want  []time.Duration
 	}{
-		{"in line", nil, 300 * time.Millisecond, times(2, 0, 500)},
-		{"connected", times(2, 900, -400), 1200 * time.Millisecond, times(2, 900, 500)},
+		{"in line", nil, 300 * time.Millisecond, 0, times(3, 0, 500)},
+		{"connected", times(2, 900, -400), 1200 * time.Millisecond, 1100 * time.Millisecond, times(3, 900, 500)},
+		{"connected before another", []time.Duration{1900 * time.Millisecond, 1500 * time.Millisecond, 1050 * time.Millisecond, time.Second},
+			2100 * time.Millisecond, 0, []time.Duration{1900 * time.Millisecond, 2900 * time.Millisecond, 3400 * time.Millisecond}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -124,7 +127,10 @@ func TestRateContext(t *testing.T) {
 				c := s.newClient("a:25")
 				c.Rate = client.Rate{Messages: 2}
 				var done sync.WaitGroup
-				for i, limit := range []time.Duration{time.Minute, test.limit, time.Minute} {
+				for i, limit := range []time.Duration{time.Minute, test.limit, time.Minute, time.Minute} {
+					if i == 2 {
+						time.Sleep(test.later)
+					}
 					done.Go(func() {
 						ctx, cancel := context.WithTimeout(t.Context(), limit)
 						defer cancel()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,6 +262,35 @@ func TestIdleTimeout(t *testing.T) {
 			t.Errorf("%d connections, %v", conns, err)
 		}
 		c.Close()
+	})
+}
+
+// What is idle is closed in time although others are in use.
+func TestIdleTimeoutOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING")
+		c := s.newClient("a:25")
+		c.IdleTimeout = time.Minute
+		hold := make(chan struct{})
+		var done sync.WaitGroup
+		done.Go(func() { c.Send(t.Context(), envelope(t, 1), slow(hold)) })
+		synctest.Wait()
+		for range 6 { // the connection that was used last is used again
+			if _, err := c.Send(t.Context(), envelope(t, 1), small); err != nil {
+				t.Error(err)
+			}
+			if hold != nil {
+				close(hold)
+				done.Wait()
+				hold = nil
+			}
+			time.Sleep(20 * time.Second)
+		}
+		if len(s.dials) != 2 || len(s.quits) != 1 || c.Stats().Idle != 1 {
+			t.Errorf("%d connections, %d times QUIT, %+v", len(s.dials), len(s.quits), c.Stats())
+		}
+		c.Close()
+		s.serving.Wait()
 	})
 }
 
