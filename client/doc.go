@@ -13,6 +13,9 @@
 // was one that the message was delivered to. An outcome can be unknown, which
 // [ErrUnknown] stands for: the message was written and the reply never came.
 //
+// A [Pool] does for many servers what a Client does for one, with limits over all
+// of them: a relay's connections are kept there by [Key].
+//
 // A [Conn] is one connection, one verb a method, for those who want to say what is
 // said.
 //

@@ -20,7 +20,7 @@ import (
 type town struct {
 	sink   sink // where the messages arrive
 	offers []string
-	dialTo func(addr string) error // called before a connection is made
+	dialTo func(addr string, n int) error // called before the nth connection is made
 
 	mu         sync.Mutex
 	open, most map[string]int // "" is all of them
@@ -74,9 +74,10 @@ func (s *town) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	s.count(addr, 1)
 	s.mu.Lock()
 	s.dials = append(s.dials, strings.TrimSuffix(addr, ":25"))
+	n := len(s.dials)
 	s.mu.Unlock()
 	if s.dialTo != nil {
-		if err := s.dialTo(addr); err != nil {
+		if err := s.dialTo(addr, n); err != nil {
 			s.count(addr, -1)
 			return nil, err
 		}

@@ -498,7 +498,7 @@ func TestPoolChaos(t *testing.T) {
 
 func poolChaos(t *testing.T, random *rand.Rand) {
 	s := newTown("PIPELINING")
-	s.dialTo = func(addr string) error {
+	s.dialTo = func(addr string, _ int) error {
 		time.Sleep(time.Duration(len(addr)) * time.Millisecond)
 		if strings.HasPrefix(addr, "down") {
 			return errors.New("down")

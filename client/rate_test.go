@@ -44,7 +44,7 @@ func TestRate(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newTown("PIPELINING")
-				s.dialTo = func(string) error { time.Sleep(test.dial); return nil }
+				s.dialTo = func(string, int) error { time.Sleep(test.dial); return nil }
 				c := s.newClient("a:25")
 				c.Rate, c.MaxConns = test.rate, test.conns
 				var done sync.WaitGroup
@@ -118,8 +118,8 @@ func TestRateContext(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newTown("PIPELINING")
-				s.dialTo = func(string) error {
-					if n := len(s.dials); n <= len(test.dials) {
+				s.dialTo = func(_ string, n int) error {
+					if n <= len(test.dials) {
 						time.Sleep(test.dials[n-1])
 					}
 					return nil
@@ -163,8 +163,8 @@ func TestRateContext(t *testing.T) {
 func TestRateOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTown("PIPELINING")
-		s.dialTo = func(string) error {
-			if len(s.dials) == 1 {
+		s.dialTo = func(_ string, n int) error {
+			if n == 1 {
 				return errors.New("down")
 			}
 			return nil

@@ -34,7 +34,7 @@ type Trace struct {
 
 // ConnInfo says which connection a hook is called for.
 type ConnInfo struct {
-	ID     uint64 // counts the connections of a Client from 1; 0 after NewConn and Dial
+	ID     uint64 // counts the connections of a Client, or a Pool, from 1; 0 after NewConn and Dial
 	Host   string // the server's name as it was dialled
 	Local  net.Addr
 	Remote net.Addr
