@@ -188,7 +188,7 @@ func TestRedialIsFresh(t *testing.T) {
 	want(t, res, err, "250")
 }
 
-const warm = hello + `C: MAIL FROM:<a@example.org>
+const warm = greeted + `C: MAIL FROM:<a@example.org>
 C: RCPT TO:<b@example.net>
 C: DATA
 S: 250 ok
