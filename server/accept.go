@@ -121,7 +121,11 @@ func (s *Server) forget(c *conn) {
 	if c.turned {
 		s.turningAway--
 	}
-	s.uncount(c)
+	if c.counted.IsValid() {
+		if s.perIP[c.counted]--; s.perIP[c.counted] == 0 {
+			delete(s.perIP, c.counted)
+		}
+	}
 	if s.drained != nil && len(s.conns) == 0 {
 		select {
 		case <-s.drained:
@@ -129,17 +133,6 @@ func (s *Server) forget(c *conn) {
 			close(s.drained)
 		}
 	}
-}
-
-// uncount is called with mu held.
-func (s *Server) uncount(c *conn) {
-	if !c.counted.IsValid() {
-		return
-	}
-	if s.perIP[c.counted]--; s.perIP[c.counted] == 0 {
-		delete(s.perIP, c.counted)
-	}
-	c.counted = netip.Prefix{}
 }
 
 // countedBy returns what the client is counted by. One that may speak for

@@ -243,18 +243,15 @@ func parseProxyHeader(b []byte) (client, here *net.TCPAddr, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errProxyMalformed, err)
 	}
-	switch {
-	case h.Command.IsLocal(), h.TransportProtocol == proxyproto.UNSPEC, h.TransportProtocol == proxyproto.UnixStream:
+	if h.Command.IsLocal() || h.TransportProtocol == proxyproto.UNSPEC || h.TransportProtocol == proxyproto.UnixStream {
 		return nil, nil, nil
-	case !h.TransportProtocol.IsStream():
-		return nil, nil, fmt.Errorf("%w: not a stream", errProxyMalformed)
 	}
 	if _, err := h.TLVs(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errProxyMalformed, err)
 	}
 	client, here, ok := h.TCPAddrs()
 	if !ok {
-		return nil, nil, errProxyMalformed
+		return nil, nil, fmt.Errorf("%w: not for TCP", errProxyMalformed)
 	}
 	return unmapped(client), unmapped(here), nil
 }

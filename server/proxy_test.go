@@ -315,7 +315,9 @@ func TestProxyIsAwaitedAlone(t *testing.T) {
 		s = start(t, trusting("127.0.0.1/32"), limits(server.Limits{MaxConns: 1}))
 		l = s.proxied()
 		slow, p = s.via(l), s.via(l)
-		p.closed() // one too many, and no header yet
+		text, after := p.silence() // one too many, and no header yet
+		want(t, "text", text, "")
+		want(t, "time", after, 0)
 		s.Close()
 		slow.closed()
 	})
@@ -409,6 +411,38 @@ func TestProxyHeaderOnAnOrdinaryListener(t *testing.T) {
 		}
 		s = start(t, trusting("127.0.0.1/32"))
 	}
+}
+
+// What Accept returns is of use without a Server too.
+func TestProxyListenerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, trusting("127.0.0.1/32"))
+		inner := memnet.Listen()
+		l := s.ProxyListener(inner)
+		accepted := make(chan net.Conn)
+		go func() {
+			c, _ := l.Accept()
+			accepted <- c
+		}()
+		p := s.via(inner)
+		c := <-accepted
+		defer c.Close()
+		go func() {
+			p.raw(sent4)
+			time.Sleep(time.Minute)
+			p.raw("x")
+		}()
+		want(t, "local address", c.LocalAddr().String(), "198.51.100.1:25")
+		want(t, "remote address", c.RemoteAddr().String(), "192.0.2.7:40000")
+		var b [2]byte
+		n, err := c.Read(b[:])
+		want(t, "read", string(b[:n]), "x")
+		want(t, "error", err, nil)
+		if _, err := c.Write([]byte("220 \r\n")); err != nil {
+			t.Error(err)
+		}
+		p.expect("220")
+	})
 }
 
 // covered hides what lies beneath it.

@@ -42,10 +42,7 @@ func (c *conn) xclient(arg []byte) {
 	c.update(func(i *Info) { i.speakFor(x) })
 	c.offered, c.authed = c.cfg.nothing, c.info.Identity != ""
 	c.state, c.greeted = connected, false
-	c.srv.mu.Lock()
-	c.srv.uncount(c)
-	c.srv.mu.Unlock()
-	if refusal := c.admit(); refusal.Code != 0 {
+	if refusal := c.admit(); refusal.Code != 0 { // a trusted client was not counted before
 		c.limit(refusal)
 		return
 	}

@@ -60,7 +60,15 @@ func TestXClientAttributes(t *testing.T) {
 		{"EHLO filter.example\nXCLIENT NAME=client.example", real + ` > 127.0.0.1:0 through <nil> name="client.example" helo="" with ESMTP login="" by ""`},
 	} {
 		t.Run(tt.send, func(t *testing.T) {
-			s := start(t, trusting("127.0.0.1/32"), watched)
+			s := start(t, trusting("127.0.0.1/32"), watched, func(s *testServer) {
+				f := s.newSession
+				s.newSession = func(ctx context.Context, c *server.Conn) error {
+					if a := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(); c.Info().ProxyAddr != nil && a.Is4In6() {
+						t.Errorf("%v is mapped", a)
+					}
+					return f(ctx, c)
+				}
+			})
 			p := s.dial()
 			p.expect("220")
 			for command := range strings.SplitSeq(tt.send, "\n") {
