@@ -84,7 +84,8 @@ type Info struct {
 	// XCLIENT, until the client says EHLO, they are what that gave.
 	Hello     string
 	HelloVerb smtp.Verb
-	// TLS is nil without TLS.
+	// TLS is nil without TLS. After XCLIENT it is still that of the connection,
+	// but without the certificates of the peer, who is not the client now.
 	TLS *tls.ConnectionState
 	// Mechanism and Identity are those of a successful AUTH, or "XCLIENT" and
 	// the login that it gave.

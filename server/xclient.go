@@ -78,6 +78,11 @@ func (i *Info) speakFor(x smtp.XClient) {
 	case "ESMTP":
 		i.HelloVerb = smtp.EHLO
 	}
+	if i.TLS != nil {
+		state := *i.TLS // what it proves about the peer, it does not prove about this client
+		state.PeerCertificates, state.VerifiedChains = nil, nil
+		i.TLS = &state
+	}
 	if x.Login != "" && x.Login != smtp.XUnavailable {
 		i.Mechanism, i.Identity = string(smtp.XCLIENT), x.Login
 	}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -388,6 +389,29 @@ func TestXClientLogin(t *testing.T) {
 	p.do("XCLIENT ADDR=192.0.2.7", "220")
 	p.do("EHLO client.example", "250")
 	p.do("MAIL FROM:<>", "250")
+}
+
+// A filter's certificate is not that of whom it speaks for.
+func TestXClientCertificate(t *testing.T) {
+	var got []bool
+	s := start(t, trusting("127.0.0.1/32"), func(s *testServer) {
+		s.TLSConfig = serverTLS.Clone()
+		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, clientTLS.RootCAs
+		s.newSession = func(_ context.Context, c *server.Conn) error {
+			if state := c.TLS(); state != nil {
+				got = append(got, state.HandshakeComplete, len(state.PeerCertificates)+len(state.VerifiedChains) > 0)
+			}
+			return nil
+		}
+	})
+	s.listener = s.serveTLS()
+	config := clientTLS.Clone()
+	config.Certificates = serverTLS.Certificates
+	p := s.dial()
+	p.upgradeWith(config)
+	p.expect("220")
+	p.do("XCLIENT ADDR=192.0.2.7", "220")
+	want(t, "TLS and certificate", fmt.Sprint(got), "[true true true false]")
 }
 
 // A Received field names the client and not the filter.
