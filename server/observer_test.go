@@ -274,7 +274,7 @@ func TestLogObserver(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	seen := map[string]bool{"unknown": true}
-	for k := server.ConnOpened; k <= server.ProxyFailed; k++ {
+	for k := server.ConnOpened; k <= server.ForeignProtocol; k++ {
 		if name := k.String(); seen[name] {
 			t.Errorf("kind %d: %q", k, name)
 		}

@@ -222,6 +222,23 @@ func TestProxyHeaderOnAnOrdinaryListener(t *testing.T) {
 	}
 }
 
+// Who talks behind the header before the greeting talks early; what stands in
+// one group with XCLIENT does not.
+func TestProxyAndEarlyTalkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, trusting("127.0.0.1/32", "192.0.2.7/32"), func(s *testServer) { s.EarlyTalker = server.EarlyRefuse })
+		l := s.proxied()
+		p := s.via(l)
+		p.raw(sent4 + "EHLO client.example\r\n")
+		p.expect("554")
+		p = s.via(l)
+		p.raw(sent4)
+		p.expect("220")
+		p.send("XCLIENT ADDR=192.0.2.8\nEHLO client.example\n")
+		p.expect("220", "250")
+	})
+}
+
 // What Accept returns is of use without a Server too.
 func TestProxyListenerAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
