@@ -31,10 +31,16 @@ func FuzzServer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, greeting, hello, envelope, end string, set uint8) {
 		near := &cannedConn{pieces: []string{greeting, hello, envelope, end}}
+		dials := 0
 		c := &client.Client{
 			Addr: host + ":25", LocalName: "client.example", TLSMode: client.Plaintext,
 			Optimistic: set&1 != 0, LMTP: set&2 != 0, AllOrNothing: set&4 != 0, Chunking: set&8 != 0, NoRedial: true,
-			Dial: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				if dials++; dials > 1 {
+					return nil, io.ErrUnexpectedEOF
+				}
+				return near, nil
+			},
 		}
 		content := smtp.BytesContent([]byte("A: b\r\n"))
 		if set&16 != 0 {
