@@ -146,7 +146,7 @@ var (
 	noUTF8       = smtp.Enh(6, 7)  // RFC 6531 §3.5
 	noUTF8Header = smtp.Enh(6, 9)  // RFC 6531 §3.5
 	noEncryption = smtp.Enh(7, 10) // RFC 5248
-	noRequireTLS = smtp.Enh(7, 30) // RFC 8689 §5
+	noRequireTLS = smtp.Enh(7, 30) // RFC 8689
 )
 
 // A lineEnder writes CRLF for every line end, be it CRLF, LF or CR.

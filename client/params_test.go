@@ -100,11 +100,11 @@ func TestParametersThatAreNotOffered(t *testing.T) {
 			e.MailParams.By = smtp.DeliverBy{Within: time.Minute, Mode: smtp.DeliverReturn}
 		},
 		smtp.ExtFutureRelease: func(e *smtp.Envelope) { e.MailParams.Hold.For = time.Minute },
-		smtp.ExtRRVS:          func(e *smtp.Envelope) { e.Recipients[1].RcptParams.RRVS = smtp.RRVS{Since: since} },
-		smtp.ExtDSN:           func(e *smtp.Envelope) { e.Recipients[1].RcptParams.Notify = smtp.NotifyNever },
+		smtp.ExtRRVS:          func(e *smtp.Envelope) { e.Recipients[2].RcptParams.RRVS = smtp.RRVS{Since: since} },
+		smtp.ExtDSN:           func(e *smtp.Envelope) { e.Recipients[2].RcptParams.Notify = smtp.NotifyNever },
 	} {
 		t.Run(string(keyword), func(t *testing.T) {
-			env := envelope(t, 2)
+			env := envelope(t, 3) // two of which have room in the first transaction
 			set(&env)
 			_, err := scripted(t, "limits-none").Send(t.Context(), env, content)
 			var missing *smtp.NotOfferedError

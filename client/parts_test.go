@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/smtp"
@@ -231,6 +235,33 @@ func TestLimitsChained(t *testing.T) {
 			t.Errorf("outcomes %q and %q", a, b)
 		}
 	})
+	t.Run("last part", func(t *testing.T) {
+		c := scripted(t, "chained-last-part")
+		c.MaxConns = 1
+		opened, inData := 0, make(chan struct{})
+		content := smtp.Content{Size: -1, Open: func() (io.ReadCloser, error) {
+			body := io.Reader(strings.NewReader("A: 1\r\n"))
+			if opened++; opened == 2 { // for the first part
+				body = io.MultiReader(body, readerFunc(func([]byte) (int, error) {
+					close(inData)
+					for c.Waiting() == 0 && t.Context().Err() == nil {
+						yield()
+					}
+					return 0, io.EOF
+				}))
+			}
+			return io.NopCloser(body), nil
+		}}
+		var done sync.WaitGroup
+		done.Go(func() {
+			res, err := c.Send(t.Context(), envelope(t, 3), content)
+			want(t, res, err, "250 250 250")
+		})
+		<-inData
+		res, err := c.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: 2\r\n")))
+		want(t, res, err, "250")
+		done.Wait()
+	})
 	t.Run("domains", func(t *testing.T) {
 		c := scripted(t, "chained-domains", "chained-domains-2")
 		c.MaxConns = 1
@@ -283,6 +314,37 @@ func TestLimitsAreKept(t *testing.T) {
 	if got := s.messages(t); len(got) != 10 || opened < 11 || len(total) != 95 || len(mails) != 4 {
 		t.Errorf("%d messages to %d, opened %d times, %d connections", len(got), len(total), opened, len(mails))
 	}
+}
+
+// The limits of the Client's own hold for the parts of a message too.
+func TestClientLimitsOfParts(t *testing.T) {
+	s := newSink(t, "PIPELINING", "LIMITS RCPTMAX=1")
+	s.MaxMessages = 2
+	var conns atomic.Int64
+	s.Trace = &client.Trace{Connected: func(client.ConnInfo) { conns.Add(1) }}
+	res, err := s.Send(t.Context(), envelope(t, 5), smtp.BytesContent([]byte("A: b\r\n")))
+	if err != nil || res.Delivered() != 5 || conns.Load() != 3 {
+		t.Errorf("%d delivered over %d connections: %v", res.Delivered(), conns.Load(), err)
+	}
+	t.Run("Rate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			pieces := []string{"220 hi\r\n", "250-hi\r\n250-LIMITS RCPTMAX=1\r\n250 PIPELINING\r\n"}
+			for range 3 {
+				pieces = append(pieces, "250 ok\r\n250 ok\r\n354 go\r\n", "250 queued\r\n")
+			}
+			c := &client.Client{
+				Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example", Rate: client.Rate{Messages: 1, Per: time.Minute},
+				Dial: func(context.Context, string, string) (net.Conn, error) { return &cannedConn{pieces: pieces}, nil },
+			}
+			began := time.Now()
+			res, err := c.Send(t.Context(), envelope(t, 3), smtp.BytesContent([]byte("A: b\r\n")))
+			want(t, res, err, "250 250 250")
+			if took := time.Since(began); took != 2*time.Minute {
+				t.Errorf("took %v", took)
+			}
+			c.Close()
+		})
+	})
 }
 
 // The end of the context is the end of all parts that have not begun.
