@@ -1,12 +1,17 @@
 package smtptest
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
 )
 
 // Each row is a server with faults, and the conversations with it.
@@ -181,35 +186,43 @@ func TestFaults(t *testing.T) {
 			hits:   []int{1},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			plain := tt.configure == nil
-			if plain {
-				tt.configure = func(*Server) {}
-			}
-			s := newServer(t, tt.configure)
-			hits := make([]func() int, len(tt.faults))
-			for i, f := range tt.faults {
-				hits[i] = s.Fault(f)
-			}
-			for _, script := range tt.talks {
-				talk(t, s, script)
-			}
-			for i, h := range hits {
-				if h() != tt.hits[i] {
-					t.Errorf("fault %d has happened %d times, want %d", i, h(), tt.hits[i])
+		for _, handler := range []server.Handler{nil, ownHandler} {
+			t.Run(fmt.Sprintf("%s/%t", name, handler != nil), func(t *testing.T) {
+				configure := []func(*Server){func(s *Server) { s.Config.Handler = handler }}
+				if tt.configure != nil {
+					configure = append(configure, tt.configure)
 				}
-			}
-			if n := len(s.Messages()); n != tt.recorded {
-				t.Errorf("%d messages recorded, want %d", n, tt.recorded)
-			}
-			s.ClearFaults()
-			s.Fault(On("NOOP").Reply(250, "", "last"))
-			if plain {
-				talk(t, s, hello, "C: NOOP\nS: 250 last", quit)
-			}
-		})
+				s := newServer(t, configure...)
+				hits := make([]func() int, len(tt.faults))
+				for i, f := range tt.faults {
+					hits[i] = s.Fault(f)
+				}
+				for _, script := range tt.talks {
+					talk(t, s, script)
+				}
+				for i, h := range hits {
+					if h() != tt.hits[i] {
+						t.Errorf("fault %d has happened %d times, want %d", i, h(), tt.hits[i])
+					}
+				}
+				if n := len(s.Messages()); n != tt.recorded {
+					t.Errorf("%d messages recorded, want %d", n, tt.recorded)
+				}
+				s.ClearFaults()
+				s.Fault(On("NOOP").Reply(250, "", "last"))
+				if tt.configure == nil {
+					talk(t, s, hello, "C: NOOP\nS: 250 last", quit)
+				}
+			})
+		}
 	}
 }
+
+// ownHandler is a caller's: it puts a field on top of what it gets.
+var ownHandler = server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
+	_, err := io.Copy(io.Discard, m)
+	return smtp.Reply{}, err
+})
 
 func TestLMTPRecordsWhoWasAccepted(t *testing.T) {
 	s := newServer(t, LMTP)

@@ -28,8 +28,9 @@ type Server struct {
 	// Config is the server underneath. It may be changed before Start: Role,
 	// Extensions, Limits, RequireTLS and so on. Its TLSConfig makes it offer
 	// STARTTLS. Connections per address are not limited. If Handler is set,
-	// messages go there and are not recorded, and faults of the data do not
-	// happen. If Auth is set, AddAccount and AddToken have no effect.
+	// messages go there, and those that it accepts are recorded as long as there
+	// is memory, with every recipient that RCPT has accepted. If Auth is set,
+	// AddAccount and AddToken have no effect.
 	Config *server.Server
 
 	// ImplicitTLS makes each connection begin with a TLS handshake.
@@ -40,8 +41,9 @@ type Server struct {
 	Listener net.Listener
 
 	// MaxMessages and MaxOctets limit what is recorded; beyond, messages are
-	// refused with 452 4.3.1 until Reset. If zero, 10,000 messages and 64 MiB.
-	// Of transcripts, 256 KiB are kept for each of the latest 1,000 connections.
+	// refused with 452 4.3.1 until Reset, if Config.Handler is nil. If zero,
+	// 10,000 messages and 64 MiB. Of transcripts, 256 KiB are kept for each of
+	// the latest 1,000 connections.
 	MaxMessages int
 	MaxOctets   int64
 
@@ -145,6 +147,8 @@ func (s *Server) Start() error {
 	c := s.Config
 	if c.Handler == nil {
 		c.Handler = server.HandlerFunc(s.newSession)
+	} else {
+		c.Handler = s.around(c.Handler)
 	}
 	if c.Auth == nil {
 		c.Auth = s.authenticator()

@@ -71,29 +71,32 @@ func TestServerRecords(t *testing.T) {
 		"in chunks":   {nil, []string{hello, strings.ReplaceAll(strings.Replace(envelope, "C: DATA\n", "", 1), "\nS: 354 ...", ""), `C: BDAT 9` + "\n" + `C: Subject: \`, "S: 250 ...", "C: BDAT 8 LAST\n" + `C: x\r\n\r\n.\r\n\`, "S: 250 ...", quit}, false, ""},
 		"all at once": {func(s *Server) { InMemory(s); ImplicitTLS(s); LMTP(s) }, []string{"<starttls>", "S: 220 ...", strings.Replace(greeted, "EHLO", "LHLO", 1), envelope, data, quit}, true, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if tt.configure == nil {
-				tt.configure = func(*Server) {}
-			}
-			s := newServer(t, tt.configure)
-			s.AddAccount("alice", "secret")
-			s.AddToken("alice", "t0k3n")
-			talk(t, s, tt.script...)
-			messages := s.Messages()
-			if len(messages) != 1 {
-				t.Fatalf("%d messages", len(messages))
-			}
-			m := messages[0]
-			if m.From() != "alice@example.org" || len(m.To()) != 1 || m.To()[0] != "bob@example.com" {
-				t.Errorf("from %s to %s", m.From(), m.To())
-			}
-			if want := "Subject: x\r\n\r\n.\r\n"; string(m.Data) != want {
-				t.Errorf("data %q, want %q", m.Data, want)
-			}
-			if m.TLS != tt.tls || m.Identity != tt.identity || m.Hello != "client.example" || m.ConnID == "" || m.RemoteAddr == nil || m.Time.IsZero() {
-				t.Errorf("%+v", m)
-			}
-		})
+		for _, handler := range []server.Handler{nil, ownHandler} {
+			t.Run(fmt.Sprintf("%s/%t", name, handler != nil), func(t *testing.T) {
+				configure := []func(*Server){func(s *Server) { s.Config.Handler = handler }}
+				if tt.configure != nil {
+					configure = append(configure, tt.configure)
+				}
+				s := newServer(t, configure...)
+				s.AddAccount("alice", "secret")
+				s.AddToken("alice", "t0k3n")
+				talk(t, s, tt.script...)
+				messages := s.Messages()
+				if len(messages) != 1 {
+					t.Fatalf("%d messages", len(messages))
+				}
+				m := messages[0]
+				if m.From() != "alice@example.org" || len(m.To()) != 1 || m.To()[0] != "bob@example.com" {
+					t.Errorf("from %s to %s", m.From(), m.To())
+				}
+				if want := "Subject: x\r\n\r\n.\r\n"; string(m.Data) != want {
+					t.Errorf("data %q, want %q", m.Data, want)
+				}
+				if m.TLS != tt.tls || m.Identity != tt.identity || m.Hello != "client.example" || m.ConnID == "" || m.RemoteAddr == nil || m.Time.IsZero() {
+					t.Errorf("%+v", m)
+				}
+			})
+		}
 	}
 }
 

@@ -40,11 +40,22 @@ func (s *session) Close(error) {}
 func (s *session) Data(ctx context.Context, b *server.Body) (smtp.Reply, error) {
 	data, err := s.receive(ctx, b)
 	if err != nil {
-		s.log.comment("%d octets of a message, then: %v", len(data), err)
-		s.srv.recorder.release(len(data))
+		s.lost(data, err)
 		return smtp.Reply{}, err
 	}
-	s.log.comment("a message of %d octets", len(data))
+	return s.keep(ctx, b, data)
+}
+
+// lost notes a message that has not come to its end, or was refused.
+func (s *session) lost(data []byte, err error) {
+	s.log.comment("%d octets of a message, then: %v", len(data), err)
+	s.srv.recorder.release(len(data))
+}
+
+// keep records a message that has come, unless its data is nil, and answers as
+// the faults after the data say.
+func (s *session) keep(ctx context.Context, b *server.Body, data []byte) (smtp.Reply, error) {
+	s.log.comment("a message of %d octets", b.Received())
 	f, err := s.conclude(ctx, b)
 	if err != nil {
 		s.srv.recorder.release(len(data))
@@ -54,12 +65,14 @@ func (s *session) Data(ctx context.Context, b *server.Body) (smtp.Reply, error) 
 		s.srv.recorder.release(len(data))
 		return f.reply, nil
 	}
-	i := s.conn.Info()
-	err = s.srv.recorder.add(Message{
-		Envelope: s.env, Data: data,
-		Hello: i.Hello, TLS: i.TLS != nil, Identity: i.Identity,
-		ConnID: i.ID, RemoteAddr: i.RemoteAddr, Time: time.Now(),
-	})
+	if data != nil {
+		i := s.conn.Info()
+		err = s.srv.recorder.add(Message{
+			Envelope: s.env, Data: data,
+			Hello: i.Hello, TLS: i.TLS != nil, Identity: i.Identity,
+			ConnID: i.ID, RemoteAddr: i.RemoteAddr, Time: time.Now(),
+		})
+	}
 	if err == nil && f.drop {
 		s.cut()
 		err = server.ErrAbort
@@ -69,8 +82,7 @@ func (s *session) Data(ctx context.Context, b *server.Body) (smtp.Reply, error) 
 
 // receive reads a message. With an error, it returns what has come so far.
 func (s *session) receive(ctx context.Context, b *server.Body) (data []byte, err error) {
-	faults := s.srv.due(func(f *Fault) bool { return f.at == inData && s.concerns(f) })
-	slices.SortStableFunc(faults, func(a, b *rule) int { return cmp.Compare(a.octets, b.octets) })
+	faults := s.inData()
 	data = make([]byte, 0, min(max(b.DeclaredSize(), 4096), 1<<20))
 	slow := 0
 	for {
@@ -110,6 +122,13 @@ func (s *session) receive(ctx context.Context, b *server.Body) (data []byte, err
 			}
 		}
 	}
+}
+
+// inData returns the faults that are due in a message, in their order.
+func (s *session) inData() []*rule {
+	faults := s.srv.due(func(f *Fault) bool { return f.at == inData && s.concerns(f) })
+	slices.SortStableFunc(faults, func(a, b *rule) int { return cmp.Compare(a.octets, b.octets) })
+	return faults
 }
 
 // strike does what a Fault says in the midst of the data.
