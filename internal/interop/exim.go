@@ -52,7 +52,8 @@ acl_rcpt:
           verify = recipient
   accept
 acl_data_prdr:
-  deny    local_parts = late
+  deny    domains = example.net
+          local_parts = late
           message = 552 5.2.2 the mailbox is full
   accept
 acl_data:

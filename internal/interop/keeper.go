@@ -30,6 +30,7 @@ type keeper struct {
 	changed chan struct{} // closed and made anew when something below grew
 	lines   []string      // commands as they came, credentials hidden
 	ended   []server.Info // of connections
+	refused int           // negative replies
 }
 
 // keptMessage is a message that a keeper has accepted.
@@ -44,7 +45,13 @@ var errLate = smtp.Reject(552, smtp.Enh(2, 2), "the mailbox is full")
 // listenTCP listens at a port of the loopback interface.
 func listenTCP(t *testing.T) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return listenAt(t, 0)
+}
+
+// listenAt listens at that port.
+func listenAt(t *testing.T, port int) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", address(port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +114,10 @@ func (k *keeper) observe(e server.Event) {
 	switch e.Kind {
 	case server.CommandReceived:
 		k.lines = append(k.lines, e.Line)
+	case server.ReplySent:
+		if e.Reply.Temporary() || e.Reply.Permanent() {
+			k.refused++
+		}
 	case server.ConnClosed:
 		k.ended = append(k.ended, e.Conn.Info())
 	}

@@ -32,7 +32,7 @@ func TestLMTPFromPostfix(t *testing.T) {
 			subject := "from postfix by " + test.name
 			msg := message(subject)
 			r := send(t, msg, s.plain, "-from", two, "-tls", "none",
-				"-to", "first@"+relayDomain, "-to", "reject@"+relayDomain, "-to", "late@"+relayDomain, "-to", "last@"+relayDomain)
+				"-to", "late@"+relayDomain, "-to", "reject@"+relayDomain, "-to", "first@"+relayDomain, "-to", "last@"+relayDomain)
 			r.want(t, sent)
 			got := k.message(t, subject)
 			sameBytes(t, original(t, got.data), msg)
