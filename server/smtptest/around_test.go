@@ -95,7 +95,8 @@ func TestOwnHandlerWithoutMemory(t *testing.T) {
 	} {
 		s := newPicky(t, limit)
 		message := "C: accept\nC:\nC: 1\nC: .\nS: 250 2.0.0 mine"
-		talk(t, s, hello, envelope, message, envelope, message, envelope, message, quit)
+		chunks := "C: MAIL FROM:<>\nC: RCPT TO:<c@example.com>\nS: 250 ...\nS: 250 ...\nC: BDAT 7\nC: accept!\\\nS: 250 ...\nC: BDAT 5 LAST\nC: and b\\\nS: 250 2.0.0 mine"
+		talk(t, s, hello, envelope, message, envelope, message, chunks, envelope, message, quit)
 		if n := len(s.Messages()); n != 1 {
 			t.Errorf("%d messages", n)
 		}
