@@ -39,6 +39,7 @@ func BenchmarkParseMail(b *testing.B) {
 		"plain":  "FROM:<jane.doe@mail.example.com>",
 		"size":   "FROM:<jane.doe@mail.example.com> SIZE=4096 BODY=8BITMIME",
 		"dsn":    "FROM:<jane.doe@mail.example.com> SIZE=4096 RET=HDRS ENVID=QQ314159",
+		"by":     "FROM:<jane.doe@mail.example.com> BY=120;R MT-PRIORITY=3",
 		"params": "FROM:<jane.doe@mail.example.com> SIZE=4096 BODY=8BITMIME SMTPUTF8 AUTH=<> RET=HDRS ENVID=QQ314159",
 	} {
 		b.Run(name, func(b *testing.B) {
@@ -102,6 +103,15 @@ func BenchmarkValidate(b *testing.B) {
 	for b.Loop() {
 		if e.Validate() != nil || offers.CheckMail(&e.MailParams) != nil {
 			b.Fatal()
+		}
+	}
+}
+
+func BenchmarkParseXClient(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseXClient("NAME=mail.example.com ADDR=192.0.2.1 PORT=4321 PROTO=ESMTP HELO=mail.example.com"); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

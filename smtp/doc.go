@@ -7,6 +7,13 @@
 // [Content] is what travels under it. A [Reply] is what a server answers and an
 // [Error] is a negative reply as a Go error.
 //
+// Every extension is one row of the table that [Extensions] yields: its keyword,
+// its verbs, what it adds to MAIL and RCPT, and how much longer their lines may
+// be. [MailParams] and [RcptParams] hold the parameters, read and written by
+// functions that stand beside each other in the row. [Offers] is what a server
+// says with EHLO; it tells which parameters may be sent, which may be left out,
+// and, with [Offers.Limits] and the like, what the server announced.
+//
 // Parsers never trust their input: every length is bounded, no octet below
 // U+0020 and no C1 control gets through, and what does not parse comes back as
 // a [SyntaxError] that knows the offset and the reply to give. The Append

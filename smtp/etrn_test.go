@@ -66,7 +66,7 @@ func TestEtrnErrors(t *testing.T) {
 		}
 	}
 	for _, e := range []Etrn{{}, {'x', "foo.com"}, {EtrnNode, "localname"}, {EtrnNode, "foo.com\r\nRSET"}, {EtrnQueue, "a b"}} {
-		if got := string(AppendEtrn([]byte("x"), e)); got != "x" || e.Validate() == nil {
+		if got := string(AppendEtrn([]byte("x"), e)); got != "x" || e.Validate() == nil || e.Validate().(*SyntaxError).Offset != -1 {
 			t.Errorf("%+v is written %q", e, got)
 		}
 	}

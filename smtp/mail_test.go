@@ -280,7 +280,7 @@ func TestOwnMailParam(t *testing.T) {
 		}
 	}
 	var missing *NotOfferedError
-	if err := (Offers{}).CheckMail(&MailParams{Other: []Param{{"plain", "x"}}}, &Extension{Keyword: "MOOD", Mail: []MailParam{{Name: "PLAIN"}}}); !errors.As(err, &missing) || missing.Keyword != "MOOD" {
+	if err := (Offers{}).CheckMail(&MailParams{Other: []Param{{"plain", "x"}}}, &Extension{Keyword: "MOOD", Mail: []MailParam{{Name: "PLAIN", Values: []string{"y"}}, {Name: "PLAIN", Values: []string{"y", "X"}}}}); !errors.As(err, &missing) || missing.Keyword != "MOOD" {
 		t.Error(err)
 	}
 }

@@ -70,6 +70,9 @@ func TestMailExtensionParams(t *testing.T) {
 		if want == "" {
 			want = test.params
 		}
+		if s := p.By.String(); p.By.IsZero() != (s == "") || !strings.Contains(want, s) {
+			t.Errorf("%s: %s: By is %q", test.section, test.params, s)
+		}
 		if got := string(AppendMail(nil, from, &p)); got != "MAIL FROM:<a@b> "+want+"\r\n" {
 			t.Errorf("%s: %s is written %q", test.section, test.params, got)
 		}
@@ -133,7 +136,8 @@ func TestMailExtensionParamErrors(t *testing.T) {
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00:00", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01_00:00:00Z", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-1-1T00:00:00Z", 10, date},
-		{"RFC 3339 5.6", "HOLDUNTIL=2030/01/01T00:00:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030/01-01T00:00:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01/01T00:00:00Z", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00.00:00Z", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00.00Z", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00:00.Z", 10, date},
@@ -145,6 +149,13 @@ func TestMailExtensionParamErrors(t *testing.T) {
 		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00:00+00:60", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=+030-01-01T00:00:00Z", 10, date},
 		{"RFC 3339 5.6", "HOLDUNTIL=20x0-01-01T00:00:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-x1-01T00:00:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-x1T00:00:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01Tx0:00:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:x0:00Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00:x0Z", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00:00+x0:00", 10, date},
+		{"RFC 3339 5.6", "HOLDUNTIL=2030-01-01T00:00:00+00:x0", 10, date},
 		{"RFC 3339 5.7", "HOLDUNTIL=2030-00-01T00:00:00Z", 10, date},
 		{"RFC 3339 5.7", "HOLDUNTIL=2030-13-01T00:00:00Z", 10, date},
 		{"RFC 3339 5.7", "HOLDUNTIL=2030-01-00T00:00:00Z", 10, date},
@@ -202,6 +213,9 @@ func TestRRVS(t *testing.T) {
 		{"RFC 7293 3.1", "2014-04-03t23:01:00z;c", RRVS{since, RRVSContinue}, "2014-04-03T23:01:00Z;C"},
 		{"RFC 3339 5.6", "2014-04-04T01:31:00+02:30", RRVS{Since: since}, "2014-04-03T23:01:00Z"},
 		{"RFC 3339 5.6", "2014-04-03T15:01:00-08:00;C", RRVS{since, RRVSContinue}, "2014-04-03T23:01:00Z;C"},
+		{"RFC 3339 5.6", "0000-02-29T00:00:00Z", RRVS{Since: utc(0, 2, 29, 0, 0, 0)}, ""},
+		{"RFC 3339 5.6", "9999-12-31T23:59:59Z", RRVS{Since: utc(9999, 12, 31, 23, 59, 59)}, ""},
+		{"RFC 3339 5.6", "2014-04-04T23:00:00+23:59", RRVS{Since: utc(2014, 4, 3, 23, 1, 0)}, "2014-04-03T23:01:00Z"},
 		{"RFC 3339 5.7", "1990-12-31T15:59:60-08:00", RRVS{Since: utc(1991, 1, 1, 0, 0, 0)}, "1991-01-01T00:00:00Z"},
 	}
 	for _, test := range tests {
@@ -375,6 +389,18 @@ func TestPriority(t *testing.T) {
 	}
 	if NewPriority(0) == (Priority{}) || NewPriority(3) != NewPriority(3) {
 		t.Error("comparison")
+	}
+}
+
+// A server takes a message whose times end together, though a client must not
+// ask for it (RFC 4865 §5.2).
+func TestHoldUntilTheEndOfBy(t *testing.T) {
+	var p MailParams
+	if _, err := ParseMail("FROM:<> HOLDFOR=10 BY=10;R", every(), &p); err != nil {
+		t.Error(err)
+	}
+	if err := p.Validate(); err == nil {
+		t.Error("Validate() = nil")
 	}
 }
 

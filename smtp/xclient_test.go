@@ -139,6 +139,8 @@ func TestParseAttributesErrors(t *testing.T) {
 		{forward, "PROTO=a+0Ab", 6, special},
 		{forward, "PROTO=" + strings.Repeat("x", 65), 6, "protocol is longer than 64 octets"},
 		{client, "LOGIN=a+0Db", 6, "character not allowed in a login name"},
+		{client, "LOGIN=+0Ab", 6, "character not allowed in a login name"},
+		{client, "HELO=+0Ab", 5, special},
 		{client, "LOGIN=a+7F", 6, "character not allowed in a login name"},
 		{client, "LOGIN=a+C2+85", 6, "character not allowed in a login name"},
 		{client, "LOGIN=a+FF", 6, "character not allowed in a login name"},
@@ -204,7 +206,7 @@ func TestAttributesValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", x, err, reason)
 		}
 	}
-	if err := (XForward{Source: "local", Ident: "a b"}).Validate(); err == nil || err.(*SyntaxError).Reason != "IDENT: character not allowed in the attribute" {
+	if err := (XForward{Source: "local", Ident: "a b"}).Validate(); err == nil || err.(*SyntaxError).Offset != -1 || err.(*SyntaxError).Reason != "IDENT: character not allowed in the attribute" {
 		t.Error(err)
 	}
 	// What cannot be sent is left out, and nothing at all is no command.
@@ -268,6 +270,14 @@ func TestSplit(t *testing.T) {
 		t.Errorf("%+v", none)
 	}
 
+	// "XCLIENT HELO=… LOGIN=…" and CRLF, to the octet.
+	most := MaxCommandLine - len("XCLIENT HELO= LOGIN=\r\n") - 255
+	for n, want := range map[int]int{most: 1, most + 1: 2} {
+		if got := len((XClient{Helo: long, Login: long[:n]}).Split()); got != want {
+			t.Errorf("a command of %d octets is split in %d", MaxCommandLine+n-most, got)
+		}
+	}
+
 	f := XForward{Name: long, Addr: "192.0.2.1", Helo: long, Ident: long, Source: "LOCAL"}
 	var merged XForward
 	for i, part := range f.Split() {
@@ -292,7 +302,9 @@ func TestAddrPort(t *testing.T) {
 		{"192.0.2.1", "25", "192.0.2.1:25"},
 		{"2001:db8::1", XUnavailable, "[2001:db8::1]:0"},
 		{"::ffff:192.0.2.1", "", "192.0.2.1:0"}, // a list of networks must match it as IPv4
+		{"192.0.2.1", "65535", "192.0.2.1:65535"},
 		{"192.0.2.1", "70000", "192.0.2.1:0"},
+		{"192.0.2.1", "000025", "192.0.2.1:0"},
 		{XUnavailable, "25", ""},
 		{"", "25", ""},
 		{"fe80::1%eth0", "25", ""},
