@@ -387,7 +387,7 @@ func TestPriority(t *testing.T) {
 			t.Errorf("%v: %d, %v", p, level, given)
 		}
 	}
-	if NewPriority(0) == (Priority{}) || NewPriority(3) != NewPriority(3) {
+	if three := NewPriority(3); NewPriority(0) == (Priority{}) || NewPriority(len("abc")) != three {
 		t.Error("comparison")
 	}
 }
