@@ -192,12 +192,11 @@ func TestPoolCountsWhatCloses(t *testing.T) {
 	for name, test := range map[string]struct {
 		makeRoom func(t *testing.T, p *client.Pool)
 		conns    int
-		quits    string
 	}{
-		"for another, and nobody else": {func(t *testing.T, p *client.Pool) { post(t, p, "a") }, 1, "mute a mute"},
-		"for another":                  {func(t *testing.T, p *client.Pool) { post(t, p, "a") }, 2, "b mute mute a"},
-		"idle":                         {func(t *testing.T, p *client.Pool) { time.Sleep(30 * time.Second) }, 2, "mute b mute"},
-		"CloseIdle":                    {func(t *testing.T, p *client.Pool) { p.CloseIdle() }, 2, "mute b mute"},
+		"for another, and nobody else": {func(t *testing.T, p *client.Pool) { post(t, p, "a") }, 1},
+		"for another":                  {func(t *testing.T, p *client.Pool) { post(t, p, "a") }, 2},
+		"idle":                         {func(t *testing.T, p *client.Pool) { time.Sleep(30 * time.Second) }, 2},
+		"CloseIdle":                    {func(t *testing.T, p *client.Pool) { p.CloseIdle() }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -220,12 +219,12 @@ func TestPoolCountsWhatCloses(t *testing.T) {
 				if took := time.Since(began); took != time.Second {
 					t.Errorf("%v for a message", took)
 				}
-				if s.most["mute:25"] != 1 || s.most[""] != test.conns {
-					t.Errorf("%v connections at a time", s.most)
-				}
 				done.Wait()
 				p.Close()
 				s.serving.Wait()
+				if s.most["mute:25"] != 1 || s.most[""] != test.conns {
+					t.Errorf("%v connections at a time", s.most)
+				}
 			})
 		})
 	}
