@@ -204,14 +204,14 @@ func TestDropAdvisoryExtensions(t *testing.T) {
 		full := RcptParams{Notify: NotifyDelay, RRVS: RRVS{since, action}}
 		p := full
 		if every().DropAdvisoryRcpt(&p); !reflect.DeepEqual(p, full) {
-			t.Errorf("%c was dropped where RRVS is offered", action)
+			t.Errorf("%q was dropped where RRVS is offered", action)
 		}
 		without(ExtRRVS).DropAdvisoryRcpt(&p)
 		if p.RRVS.IsZero() != drop || p.Notify != NotifyDelay {
-			t.Errorf("%c: %+v", action, p)
+			t.Errorf("%q: %+v", action, p)
 		}
 		if err := without(ExtRRVS).CheckRcpt(&p); (err == nil) != drop {
-			t.Errorf("%c: %v", action, err)
+			t.Errorf("%q: %v", action, err)
 		}
 	}
 	dropped := 0
