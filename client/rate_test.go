@@ -159,6 +159,31 @@ func TestRateContext(t *testing.T) {
 	}
 }
 
+// Each transaction of a message that has several counts.
+func TestRateOfParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING", "LIMITS RCPTMAX=1 MAILMAX=2")
+		c := s.newClient("a:25")
+		c.Rate, c.MaxConns = client.Rate{Messages: 2}, 1
+		var done sync.WaitGroup
+		for _, n := range []int{3, 1} {
+			done.Go(func() {
+				res, err := c.Send(t.Context(), envelope(t, n), small)
+				if err != nil || res.Delivered() != n {
+					t.Errorf("%d delivered, %v", res.Delivered(), err)
+				}
+			})
+			synctest.Wait()
+		}
+		done.Wait()
+		if got := s.mailsTo("a"); !slices.Equal(got, times(4, 0, 500)) {
+			t.Errorf("sent at %v", got)
+		}
+		c.Close()
+		s.serving.Wait()
+	})
+}
+
 // What fails before MAIL has used up nothing.
 func TestRateOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
