@@ -16,7 +16,7 @@ import (
 
 // Through a SOCKS5 proxy, by golang.org/x/net/proxy. It is the proxy that looks
 // up the name, and the name that the certificate is for.
-func ExampleClient_socks5() {
+func ExampleClient_socks() {
 	s := start()
 	defer s.Close()
 	socks := newRelay("mail.example.com:587", s.Addr, socks) // in place of a real one
@@ -38,7 +38,7 @@ func ExampleClient_socks5() {
 }
 
 // Through an HTTP proxy.
-func ExampleClient_connect() {
+func ExampleClient_httpConnect() {
 	s := start()
 	defer s.Close()
 	proxy := newRelay("mail.example.com:587", s.Addr, connect) // in place of a real one
