@@ -70,7 +70,7 @@ func extended(t *testing.T) smtp.Envelope {
 	env.MailParams.Hold.For = time.Minute
 	env.MailParams.Priority = smtp.NewPriority(3)
 	env.MailParams.Solicit = "net.example:ADV"
-	env.Recipients[0].RcptParams.RRVS = smtp.RRVS{Since: time.Date(2024, 4, 3, 23, 1, 0, 0, time.UTC), Action: smtp.RRVSContinue}
+	env.Recipients[0].RcptParams.RRVS = &smtp.RRVS{Since: time.Date(2024, 4, 3, 23, 1, 0, 0, time.UTC), Action: smtp.RRVSContinue}
 	return env
 }
 
@@ -87,7 +87,7 @@ func TestParametersThatAreNotOffered(t *testing.T) {
 	advisory.MailParams.By = smtp.DeliverBy{Within: time.Minute, Mode: smtp.DeliverNotify}
 	advisory.MailParams.Priority, advisory.MailParams.Solicit = smtp.NewPriority(-9), "net.example:ADV"
 	advisory.MailParams.PRDR = true
-	advisory.Recipients[0].RcptParams.RRVS = smtp.RRVS{Since: since, Action: smtp.RRVSContinue}
+	advisory.Recipients[0].RcptParams.RRVS = &smtp.RRVS{Since: since, Action: smtp.RRVSContinue}
 	before := advisory.Recipients[0]
 	res, err := scripted(t, "advisory").Send(t.Context(), advisory, content)
 	want(t, res, err, "250")
@@ -100,7 +100,7 @@ func TestParametersThatAreNotOffered(t *testing.T) {
 			e.MailParams.By = smtp.DeliverBy{Within: time.Minute, Mode: smtp.DeliverReturn}
 		},
 		smtp.ExtFutureRelease: func(e *smtp.Envelope) { e.MailParams.Hold.For = time.Minute },
-		smtp.ExtRRVS:          func(e *smtp.Envelope) { e.Recipients[2].RcptParams.RRVS = smtp.RRVS{Since: since} },
+		smtp.ExtRRVS:          func(e *smtp.Envelope) { e.Recipients[2].RcptParams.RRVS = &smtp.RRVS{Since: since} },
 		smtp.ExtDSN:           func(e *smtp.Envelope) { e.Recipients[2].RcptParams.Notify = smtp.NotifyNever },
 	} {
 		t.Run(string(keyword), func(t *testing.T) {

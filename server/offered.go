@@ -75,6 +75,12 @@ func FutureRelease(atMost time.Duration) Extension {
 			return strconv.FormatInt(int64(atMost/time.Second), 10) + " " + last.Format(time.RFC3339),
 				i.Role != Submission || i.Identity != ""
 		},
+		check: func(p *smtp.MailParams) error {
+			if p.HoldOutlastsBy(time.Now()) { // §5.2.2
+				return &smtp.Error{Reply: heldTooLong, Scope: smtp.ScopeMessage}
+			}
+			return nil
+		},
 	}
 }
 

@@ -84,6 +84,7 @@ var (
 	unknownAuthMech = reply(504, 5, 4, "authentication mechanism not offered")
 
 	// Extensions.
+	heldTooLong      = reply(501, 5, 4, "the message would be held for longer than it may take")
 	notSolicited     = reply(550, 7, 1, "solicitations of this class are not accepted")
 	refusedByAll     = reply(550, 7, 1, "no recipient accepted the message")
 	refusedByAllSoon = reply(450, 7, 1, "no recipient accepted the message for now")

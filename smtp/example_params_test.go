@@ -54,7 +54,7 @@ func ExampleHold() {
 
 func ExampleRRVS() {
 	to, _ := smtp.ParseForwardPath("john@example.net")
-	p := &smtp.RcptParams{RRVS: smtp.RRVS{Since: time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)}}
+	p := &smtp.RcptParams{RRVS: &smtp.RRVS{Since: time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)}}
 	fmt.Printf("%q\n", smtp.AppendRcpt(nil, to, p))
 	// Output: "RCPT TO:<john@example.net> RRVS=2014-04-03T23:01:00Z\r\n"
 }
@@ -63,11 +63,11 @@ func ExampleRRVSAction() {
 	since := time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
 	var none smtp.Offers // the next server does not know RRVS
 
-	p := &smtp.RcptParams{RRVS: smtp.RRVS{Since: since, Action: smtp.RRVSContinue}}
+	p := &smtp.RcptParams{RRVS: &smtp.RRVS{Since: since, Action: smtp.RRVSContinue}}
 	none.DropAdvisoryRcpt(p)
 	fmt.Println(none.CheckRcpt(p))
 
-	p = &smtp.RcptParams{RRVS: smtp.RRVS{Since: since, Action: smtp.RRVSReject}}
+	p = &smtp.RcptParams{RRVS: &smtp.RRVS{Since: since, Action: smtp.RRVSReject}}
 	none.DropAdvisoryRcpt(p)
 	fmt.Println(none.CheckRcpt(p))
 	// Output:

@@ -207,7 +207,7 @@ func FuzzRcptArg(f *testing.F) {
 			p = RcptParams{Notify: Notify(len(arg)), ORcpt: ORcpt{arg, arg}, Other: []Param{{arg, "x"}, {"X", arg}}}
 			checkLine(t, AppendRcpt(nil, ForwardPath{Mailbox{arg, arg}}, &p))
 			p.ORcpt.Type = "utf-8"
-			p.RRVS = RRVS{Since: time.Unix(int64(len(arg))<<40, 1), Action: RRVSAction(len(arg))}
+			p.RRVS = &RRVS{Since: time.Unix(int64(len(arg))<<40, 1), Action: RRVSAction(len(arg))}
 			checkLine(t, AppendRcpt(nil, ForwardPath{Mailbox{arg, "[" + arg + "]"}}, &p))
 			return
 		}

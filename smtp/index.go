@@ -226,7 +226,7 @@ func (p *RcptParams) given() (set paramSet) {
 	if p.ORcpt.Type != "" {
 		set |= givenORcpt
 	}
-	if !p.RRVS.Since.IsZero() {
+	if p.RRVS != nil {
 		set |= givenRRVS
 	}
 	return set

@@ -27,7 +27,7 @@ func TestGiven(t *testing.T) {
 			}
 		}
 	}
-	rcpt := []RcptParams{{Notify: NotifyDelay}, {ORcpt: ORcpt{"rfc822", "a@b"}}, {RRVS: RRVS{Since: utc(2014, 1, 1, 0, 0, 0)}}}
+	rcpt := []RcptParams{{Notify: NotifyDelay}, {ORcpt: ORcpt{"rfc822", "a@b"}}, {RRVS: &RRVS{Since: utc(2014, 1, 1, 0, 0, 0)}}}
 	if len(rcpt) != len(rcptIndex.entries) {
 		t.Fatalf("%d samples for %d parameters", len(rcpt), len(rcptIndex.entries))
 	}

@@ -201,13 +201,13 @@ func TestDropAdvisoryExtensions(t *testing.T) {
 	}
 	since := utc(2014, 1, 1, 0, 0, 0)
 	for action, drop := range map[RRVSAction]bool{0: false, RRVSReject: false, RRVSContinue: true} { // RFC 7293 §5.1.1
-		full := RcptParams{Notify: NotifyDelay, RRVS: RRVS{since, action}}
+		full := RcptParams{Notify: NotifyDelay, RRVS: &RRVS{since, action}}
 		p := full
 		if every().DropAdvisoryRcpt(&p); !reflect.DeepEqual(p, full) {
 			t.Errorf("%q was dropped where RRVS is offered", action)
 		}
 		without(ExtRRVS).DropAdvisoryRcpt(&p)
-		if p.RRVS.IsZero() != drop || p.Notify != NotifyDelay {
+		if (p.RRVS == nil) != drop || p.Notify != NotifyDelay {
 			t.Errorf("%q: %+v", action, p)
 		}
 		if err := without(ExtRRVS).CheckRcpt(&p); (err == nil) != drop {

@@ -221,7 +221,7 @@ func TestRRVS(t *testing.T) {
 	for _, test := range tests {
 		var p RcptParams
 		to, err := ParseRcpt("TO:<a@b> rrvs="+test.value, every(), &p)
-		if err != nil || p.RRVS != test.want || p.Validate() != nil {
+		if err != nil || p.RRVS == nil || *p.RRVS != test.want || p.Validate() != nil {
 			t.Errorf("%s: %s reads %+v, %v, %v", test.section, test.value, p, err, p.Validate())
 			continue
 		}
@@ -344,7 +344,7 @@ func TestExtensionParamsValidate(t *testing.T) {
 		{RRVS{Since: utc(2014, 1, 1, 0, 0, 0), Action: '\n'}, "RRVS has an unknown action"},
 	}
 	for _, test := range rcpt {
-		p := RcptParams{RRVS: test.p}
+		p := RcptParams{RRVS: &test.p}
 		if err := p.Validate(); err == nil || err.(*SyntaxError).Reason != test.reason {
 			t.Errorf("%+v: %v, want %q", test.p, err, test.reason)
 		}

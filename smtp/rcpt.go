@@ -7,7 +7,7 @@ import "strings"
 type RcptParams struct {
 	Notify Notify  // NOTIFY= (RFC 3461 §4.1). If zero, not given.
 	ORcpt  ORcpt   // ORCPT= (RFC 3461 §4.2). If zero, not given.
-	RRVS   RRVS    // RRVS= (RFC 7293 §3.1). If zero, not given.
+	RRVS   *RRVS   // RRVS= (RFC 7293 §3.1). If nil, not given.
 	Other  []Param // parameters of the application's own extensions, in order
 }
 

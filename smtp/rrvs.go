@@ -8,7 +8,7 @@ import (
 // RRVS is the value of RRVS= on RCPT: the mailbox must have had the same owner
 // since then (RFC 7293 §3.1). The zero value asks for nothing.
 type RRVS struct {
-	Since  time.Time  // sent in UTC and rounded up to a second. If zero, not given.
+	Since  time.Time  // sent in UTC and rounded up to a second
 	Action RRVSAction // for a next server without RRVS. If zero, not given, which means RRVSReject.
 }
 
@@ -21,21 +21,18 @@ const (
 	RRVSContinue RRVSAction = 'C' // relay it without the protection
 )
 
-// IsZero reports whether nothing is asked for.
-func (r RRVS) IsZero() bool { return r.Since.IsZero() && r.Action == 0 }
-
 // String returns the value as it is sent, "2014-04-03T23:01:00Z;C", and "" for
-// what cannot be sent.
-func (r RRVS) String() string {
-	if r.IsZero() || r.check() != "" {
+// nil and for what cannot be sent.
+func (r *RRVS) String() string {
+	if r == nil || r.check() != "" {
 		return ""
 	}
 	return string(r.appendTo(nil))
 }
 
-func (r RRVS) check() string {
+func (r *RRVS) check() string {
 	switch {
-	case r.IsZero():
+	case r == nil:
 		return ""
 	case !isDate(wholeSeconds(r.Since)):
 		return "RRVS is out of range"
@@ -45,7 +42,7 @@ func (r RRVS) check() string {
 	return ""
 }
 
-func (r RRVS) appendTo(dst []byte) []byte {
+func (r *RRVS) appendTo(dst []byte) []byte {
 	dst = appendDateTime(dst, r.Since)
 	if r.Action != 0 {
 		dst = append(dst, ';', byte(r.Action))
@@ -63,7 +60,7 @@ func parseRRVS(p *RcptParams, value string) error {
 	case fraction:
 		return badValue(dateTimeLen-1, "RRVS has a fraction of a second") // §3.1
 	}
-	r := RRVS{Since: t}
+	r := &RRVS{Since: t}
 	if more {
 		if len(action) == 1 {
 			r.Action = RRVSAction(upper(action[0]))
@@ -77,7 +74,7 @@ func parseRRVS(p *RcptParams, value string) error {
 }
 
 func appendRRVS(dst []byte, p *RcptParams) []byte {
-	if p.RRVS.IsZero() || p.RRVS.check() != "" {
+	if p.RRVS == nil || p.RRVS.check() != "" {
 		return dst
 	}
 	return p.RRVS.appendTo(append(dst, " RRVS="...))
@@ -85,7 +82,7 @@ func appendRRVS(dst []byte, p *RcptParams) []byte {
 
 // dropRRVS: only a sender who said "C" lets the message go on (§5.1.1).
 func dropRRVS(p *RcptParams) {
-	if p.RRVS.Action == RRVSContinue {
-		p.RRVS = RRVS{}
+	if p.RRVS != nil && p.RRVS.Action == RRVSContinue {
+		p.RRVS = nil
 	}
 }

@@ -38,7 +38,7 @@ func TestReceiveExtensionParameters(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	want := smtp.RRVS{Since: time.Date(2025, 4, 3, 23, 1, 0, 0, time.UTC), Action: smtp.RRVSContinue}
-	if rrvs := got.Recipients[0].RcptParams.RRVS; !rrvs.Since.Equal(want.Since) || rrvs.Action != want.Action {
+	if rrvs := got.Recipients[0].RcptParams.RRVS; rrvs == nil || !rrvs.Since.Equal(want.Since) || rrvs.Action != want.Action {
 		t.Errorf("%+v", rrvs)
 	}
 }
