@@ -124,10 +124,11 @@ func TestBeforeQueueFilter(t *testing.T) {
 127.0.0.1:%d inet n - n - - smtpd
     -o smtpd_authorized_xforward_hosts=127.0.0.0/8
 `, front, l.Addr(), back))
-	var came smtp.XForward
+	forwarded := make(chan smtp.XForward, 1)
 	filter := &server.Server{Trusted: loopback, Hostname: "filter.example.com",
 		Handler: server.Deliver(func(ctx context.Context, m *server.Message) (smtp.Reply, error) {
-			came = m.Conn.Info().Forwarded
+			came := m.Conn.Info().Forwarded
+			forwarded <- came
 			c, err := client.Dial(ctx, "tcp", address(back), &client.ConnConfig{Timeouts: client.EveryTimeout(30 * time.Second)})
 			if err != nil {
 				return smtp.Reply{}, err
@@ -159,6 +160,7 @@ func TestBeforeQueueFilter(t *testing.T) {
 	}
 	got := s.delivered(t, "one", subject)
 	sameBytes(t, withCRLF(t, original(t, got)), msg)
+	came := <-forwarded
 	if want := (smtp.XForward{Name: "client.example.com", Addr: "192.0.2.7", Port: "4711", Proto: "ESMTP", Helo: "swaks.example.org",
 		Ident: came.Ident, Source: "REMOTE"}); came != want {
 		t.Errorf("Postfix said %+v, want %+v", came, want)
