@@ -110,6 +110,15 @@ func decode64(b []byte) ([]byte, error) {
 // answered is an error whose reply has been sent, or needs none.
 type answered struct{ error }
 
+// malformedResponse is a response that no mechanism gets to see.
+type malformedResponse struct{ smtp.Reply }
+
+func (m malformedResponse) Error() string { return m.Text }
+
+// errCancelled says that the client has given an exchange up before it came to
+// an end.
+var errCancelled = errors.New("smtp server: authentication cancelled")
+
 // exchange runs challenges and responses until the mechanism is done.
 func (c *conn) exchange(x Exchange, response []byte) error {
 	for {
@@ -123,25 +132,38 @@ func (c *conn) exchange(x Exchange, response []byte) error {
 		line, err := c.readLine()
 		switch {
 		case err == wire.ErrLineTooLong, len(line)+2 > smtp.MaxAuthLine:
-			c.refuse(authTooLong) // RFC 4954 §6
-			return answered{err}
+			return malformedResponse{authTooLong} // RFC 4954 §6
 		case err == wire.ErrBareLF:
-			c.refuse(lineEndsBadly)
-			return answered{err}
+			return malformedResponse{lineEndsBadly}
 		case err != nil:
 			c.readFailed(err)
 			return answered{err}
 		}
 		c.observeSecret(line)
 		if len(line) == 1 && line[0] == '*' {
-			c.refuse(authCancelled)
-			return answered{ErrCredentials}
+			if toldInChallenge(x, response != nil) {
+				return malformedResponse{authCancelled} // RFC 4954 §4
+			}
+			return errCancelled
 		}
 		if response, err = decode64(line); err != nil {
-			c.refuse(badBase64)
-			return answered{err}
+			return malformedResponse{badBase64}
 		}
 	}
+}
+
+// toldInChallenge reports whether the challenge that the client does not
+// answer was to tell it that it is refused: then it had its try, whatever it
+// says. Of an application's own mechanism that is not known, so it is what any
+// challenge is taken for that follows a response.
+func toldInChallenge(x Exchange, responded bool) bool {
+	switch x := x.(type) {
+	case *oauth:
+		return x.failure != nil
+	case *plain, *login, *scramExchange, *cramExchange, *externalExchange:
+		return false
+	}
+	return responded
 }
 
 func (c *conn) observeSecret(line []byte) {
@@ -155,13 +177,20 @@ func (c *conn) observeSecret(line []byte) {
 // authRefused answers a failed exchange and counts it.
 func (c *conn) authRefused(err error) {
 	var rejection *smtp.Error
+	var malformed malformedResponse
 	_, done := err.(answered)
+	if err == errCancelled {
+		c.refuse(authCancelled) // RFC 4954 §4
+		return
+	}
 	if c.authFails++; c.authFails >= c.cfg.limits.MaxAuthFailures && !c.ended {
 		c.limit(tooManyAuthFailures)
 		return
 	}
 	switch {
 	case done:
+	case errors.As(err, &malformed):
+		c.refuse(malformed.Reply)
 	case errors.Is(err, ErrAbort):
 		c.answer(smtp.Reply{}, err, smtp.Reply{})
 	case errors.As(err, &rejection):

@@ -171,6 +171,52 @@ func TestTooManyAuthFailures(t *testing.T) {
 	p.do("AUTH PLAIN "+b64("\x00"+user+"\x00"+password), "235")
 }
 
+// To give up is an error of form, and there may be only so many. What has been
+// tried before is counted all the same, also with a mechanism of the
+// application's, of which nobody knows what its challenges say.
+func TestCancelledAUTH(t *testing.T) {
+	s := start(t, withAuth)
+	p := s.hello()
+	for range 20 {
+		p.do("AUTH PLAIN", "334")
+		p.do("*", "501 5.7.0")
+	}
+	p.do("AUTH PLAIN", "334")
+	p.do("*", "421 4.7.0 too many errors")
+	p.closed()
+
+	for _, own := range []bool{false, true} {
+		s := start(t, withAuth)
+		mech, wrong := "XOAUTH2", xoauth2(user, "guess")
+		if own {
+			mech = "X-ASK"
+			s.Auth = &authenticator{}
+		}
+		p := s.hello()
+		for i := range 3 {
+			p.do("AUTH "+mech, "334")
+			p.do("*", "501 5.7.0")
+			p.do("AUTH "+mech+" "+b64(wrong), "334")
+			p.do("*", []string{"501 5.7.0", "501 5.7.0", "421 4.7.0 too many failed authentications"}[i])
+		}
+		p.closed()
+	}
+}
+
+// A response that cannot be read is a failure, and the last of them has one
+// reply.
+func TestMalformedResponsesAreFailures(t *testing.T) {
+	for response, reply := range map[string]string{"???": "501 5.5.2", strings.Repeat("A", 20000): "500 5.5.6"} {
+		s := start(t, withAuth)
+		p := s.hello()
+		for i := range 3 {
+			p.do("AUTH PLAIN", "334")
+			p.do(response, []string{reply, reply, "421 4.7.0 too many failed authentications"}[i])
+		}
+		p.closed()
+	}
+}
+
 // exchange is a mechanism that asks a few questions.
 type exchange struct {
 	answers []string

@@ -80,7 +80,9 @@ type Limits struct {
 	// one more gets 421. If zero, 100.
 	MaxIdleChat int
 	// MaxAuthFailures limits the failed AUTH exchanges of one connection; the
-	// one that reaches it gets 421. If zero, 3. No limit is not offered.
+	// one that reaches it gets 421. One that the client cancels before it has
+	// shown credentials counts for MaxErrors only. If zero, 3. No limit is not
+	// offered.
 	MaxAuthFailures int
 	// Tarpit is how long each refusal (4xx and 5xx) is held back once a client
 	// has had TarpitAfter of them since the last accepted message. It makes

@@ -229,7 +229,8 @@ func TestTooManySCRAMFailures(t *testing.T) {
 	s := start(t, withPencils(nonce256))
 	p := s.hello()
 	p.say("SCRAM-SHA-256", final256, "<501 5.5.2")
-	p.say("SCRAM-SHA-256", first256, "<"+server256, "*", "<501 5.7.0")
+	p.say("SCRAM-SHA-256", first256, "<"+server256, "*", "<501 5.7.0") // shows nothing, and is none
+	p.say("SCRAM-SHA-256", "n,,n=nobody,r=x", "<334 ", final256, "<535 5.7.8")
 	p.say("SCRAM-SHA-256", "n,,n=nobody,r=x", "<334 ", final256, "<421 4.7.0 too many failed authentications")
 	p.closed()
 }
