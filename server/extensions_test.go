@@ -189,3 +189,23 @@ func TestBadConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// What Offer returns must not break out of its line of the EHLO reply. The offer
+// is left out, and with it what it would allow.
+func TestOfferWithALineEnd(t *testing.T) {
+	for _, param := range []string{"a\r\nSTARTTLS", "a\nb", "a\rb", "\n"} {
+		s := start(t, func(s *testServer) {
+			x := colours()
+			x.Offer = func(*server.Conn) (string, bool) { return param, true }
+			s.Extensions = []server.Extension{x, server.DSN}
+		})
+		p := s.dial()
+		p.expect("220")
+		p.send("EHLO x.example\n")
+		if r, _ := p.reply(); strings.Contains(r, "XCOLOUR") || strings.Contains(r, "STARTTLS") || !strings.HasSuffix(r, "\n250 DSN") {
+			t.Errorf("%q: %q", param, r)
+		}
+		p.do("MAIL FROM:<> XCOLOUR=RED", "555 5.5.4")
+		p.do("XPAINT it", "502 5.5.1")
+	}
+}

@@ -94,6 +94,24 @@ func TestHelloRefusedBetweenChunks(t *testing.T) {
 	want(t, "messages", len(s.messages()), 0)
 }
 
+// A server that expands lists says so (RFC 5321 §3.5.2), to those whose session
+// does it; VRFY needs no mention.
+func TestEXPNIsListed(t *testing.T) {
+	for _, wrap := range []func(server.Session) server.Session{nil, optional, func(inner server.Session) server.Session { return opaque{optional(inner)} }} {
+		s := start(t, func(s *testServer) { s.wrap = wrap })
+		p := s.dial()
+		p.expect("220")
+		p.send("EHLO x.example\n")
+		r, _ := p.reply()
+		p.send("EXPN staff\n")
+		expanded, _ := p.reply()
+		listed := strings.Contains(r+"\n", "EXPN\n")
+		if strings.Contains(r, "VRFY") || listed != strings.HasPrefix(expanded, "250") || listed && wrap == nil {
+			t.Errorf("%q, and then %q", r, expanded)
+		}
+	}
+}
+
 // VRFY and EXPN may ask for a reply in UTF-8 (RFC 6531 §3.7.4.2).
 func TestQueriesInUTF8(t *testing.T) {
 	for _, offered := range []bool{true, false} {
