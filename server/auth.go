@@ -33,6 +33,12 @@ type Authenticator interface {
 // When Next returns an error, the client is answered: 535 5.7.8 if the error
 // holds ErrCredentials or is the mechanism's own, the reply it holds if it
 // holds a *smtp.Error, and otherwise 454 4.7.0 while the error goes to the log.
+//
+// A client that answers a challenge with "*" has given up (RFC 4954 §4). If it
+// had sent a response before, that counts as a failed authentication, since the
+// challenge may have been the news of its failure. The mechanisms of this
+// package are known better; an Exchange around one of them has a method
+// Unwrap() Exchange.
 type Exchange interface {
 	sasl.Server
 	// Identity returns whom the client has proved to be, when Next has
@@ -157,13 +163,18 @@ func (c *conn) exchange(x Exchange, response []byte) error {
 // says. Of an application's own mechanism that is not known, so it is what any
 // challenge is taken for that follows a response.
 func toldInChallenge(x Exchange, responded bool) bool {
-	switch x := x.(type) {
-	case *oauth:
-		return x.failure != nil
-	case *plain, *login, *scramExchange, *cramExchange, *externalExchange:
-		return false
+	for {
+		switch own := x.(type) {
+		case *oauth:
+			return own.failure != nil
+		case *plain, *login, *scramExchange, *cramExchange, *externalExchange:
+			return false
+		case interface{ Unwrap() Exchange }:
+			x = own.Unwrap()
+		default:
+			return responded
+		}
 	}
-	return responded
 }
 
 func (c *conn) observeSecret(line []byte) {

@@ -207,3 +207,5 @@ func (x exchange) Next(r []byte) ([]byte, bool, error) {
 	response(string(r))
 	return x.Exchange.Next(r)
 }
+
+func (x exchange) Unwrap() server.Exchange { return x.Exchange }
