@@ -20,7 +20,8 @@ type Limits struct {
 	// to clients in Server.Trusted until they say whom they speak for.
 	MaxConnsPerIP int
 	// MaxConnRate limits the connections that one IPv4 address or IPv6 /64
-	// opens in a minute; one more gets 421 4.7.0 in place of the greeting. As
+	// opens in a minute; one more gets 421 in place of the greeting, or on a
+	// TLS listener is closed, since to say so would take a handshake. As
 	// many may come at once, and then as many a minute, evenly. It is a brake
 	// on clients that come back at once after each refusal, which
 	// MaxConnsPerIP does not see; the same clients are exempt. If zero, there
