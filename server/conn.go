@@ -205,21 +205,8 @@ func (c *conn) run(row *command, arg []byte) {
 
 // row finds a line's verb. A line that has none is refused, and nil returned.
 func (c *conn) row(line []byte, err error) (*command, []byte) {
-	switch {
-	case (err == wire.ErrLineTooLong || err == wire.ErrBareLF) && c.foreign(line):
-		return nil, nil
-	case err == wire.ErrLineTooLong:
-		c.verb = ""
-		c.heard(nil, false)
-		c.refuseLine(line, lineTooLong)
-		return nil, nil
-	case err == wire.ErrBareLF:
-		c.verb = ""
-		c.heard(line, false)
-		c.refuseLine(line, lineEndsBadly)
-		return nil, nil
-	case err != nil:
-		c.readFailed(err)
+	if err != nil {
+		c.badLine(line, err)
 		return nil, nil
 	}
 	verb, arg, known := smtp.ParseVerb(line)
@@ -259,6 +246,24 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		return nil, nil
 	}
 	return row, arg
+}
+
+// badLine answers what readLine found no line in.
+func (c *conn) badLine(line []byte, err error) {
+	tooLong := err == wire.ErrLineTooLong
+	switch {
+	case !tooLong && err != wire.ErrBareLF:
+		c.readFailed(err)
+	case c.foreign(line):
+	case tooLong:
+		c.verb = ""
+		c.heard(nil, false)
+		c.refuseLine(line, lineTooLong)
+	default:
+		c.verb = ""
+		c.heard(line, false)
+		c.refuseLine(line, lineEndsBadly)
+	}
 }
 
 // refuseLine answers a line that is no command at all. One that would be
