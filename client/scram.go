@@ -93,7 +93,7 @@ func (a *scramAccount) choose(info AuthInfo) (sasl.Client, bool) {
 		switch {
 		case m.Plus:
 			c.conv = keys.NewConversationWithChannelBinding(bindings[0]) // "p="
-		case len(bindings) > 0 && !slices.ContainsFunc(info.Mechanisms, isPlus):
+		case len(bindings) > 0 && !slices.ContainsFunc(info.Mechanisms, scram.IsPlus):
 			c.conv = keys.NewConversationAdvertisingChannelBinding() // "y": refused if an offer was taken away (§6)
 		default:
 			c.conv = keys.NewConversation() // "n"
@@ -102,8 +102,6 @@ func (a *scramAccount) choose(info AuthInfo) (sasl.Client, bool) {
 	}
 	return nil, false
 }
-
-func isPlus(mechanism string) bool { return strings.HasSuffix(mechanism, "-PLUS") }
 
 // client returns what holds the keys for a mechanism's hash.
 func (a *scramAccount) client(m scram.Mechanism) *xdg.Client {

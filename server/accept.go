@@ -67,6 +67,7 @@ func (c *conn) identify() (err error) {
 	c.update(func(i *Info) {
 		if i.LocalAddr, i.RemoteAddr = local, remote; p != nil && !c.veiled {
 			i.ProxyAddr = p.Conn.RemoteAddr()
+			c.afar = !isLocal(i.ProxyAddr)
 		}
 	})
 	if err == nil && c.raw == net.Conn(p) {

@@ -67,7 +67,9 @@ func (c *conn) auth(arg []byte) {
 	case mech == "":
 		c.refuse(reply(501, 5, 4, "AUTH needs a mechanism"))
 		return
-	case !slices.Contains(c.srv.Auth.Mechanisms(&c.Conn), mech):
+	}
+	c.mechanisms = c.srv.Auth.Mechanisms(&c.Conn)
+	if !slices.Contains(c.mechanisms, mech) {
 		c.refuse(unknownAuthMech)
 		return
 	}
@@ -194,16 +196,15 @@ func (c *conn) authRefused(err error) {
 		c.refuse(authCancelled) // RFC 4954 §4
 		return
 	}
-	if c.authFails++; c.authFails >= c.cfg.limits.MaxAuthFailures && !c.ended {
-		c.limit(tooManyAuthFailures)
-		return
-	}
+	c.authFails++
 	switch {
+	case errors.Is(err, ErrAbort):
+		c.answer(smtp.Reply{}, err, smtp.Reply{})
+	case c.authFails >= c.cfg.limits.MaxAuthFailures && !c.ended:
+		c.limit(tooManyAuthFailures)
 	case done:
 	case errors.As(err, &malformed):
 		c.refuse(malformed.Reply)
-	case errors.Is(err, ErrAbort):
-		c.answer(smtp.Reply{}, err, smtp.Reply{})
 	case errors.As(err, &rejection):
 		c.answer(smtp.Reply{}, err, smtp.Reply{})
 	case errors.Is(err, ErrCredentials), errors.Is(err, sasl.ErrUnexpectedClientResponse), errors.Is(err, sasl.ErrUnexpectedServerChallenge):

@@ -163,6 +163,13 @@ func TestTooManyAuthFailures(t *testing.T) {
 	p.do("AUTH PLAIN "+b64("\x00"+user+"\x00wrong"), "421 4.7.0 too many failed authentications")
 	p.closed()
 
+	s = start(t, withAuth, limits(server.Limits{MaxAuthFailures: 1}), func(s *testServer) {
+		s.Auth = &authenticator{begin: server.ErrAbort} // which is to be said nothing
+	})
+	p = s.hello()
+	p.send("AUTH X-ASK\n")
+	p.closed()
+
 	s = start(t, withAuth, limits(server.Limits{MaxAuthFailures: 5}))
 	p = s.hello()
 	for range 4 {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"unique"
 
 	xdg "github.com/xdg-go/scram"
 
@@ -34,7 +35,13 @@ const (
 // Its text is that of RFC 5803, and of PostgreSQL's pg_authid:
 // "SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey", in base64. With a key for
 // SCRAM-SHA-1 too, a space and the same with that name follow.
-type Credential struct{ sha256, sha1 key }
+type Credential struct {
+	// A handle, lest fmt show them where it calls no String: in a field that is
+	// not exported.
+	of unique.Handle[keys]
+}
+
+type keys struct{ sha256, sha1 key }
 
 type key struct {
 	iterations           int // 0: there is none
@@ -60,15 +67,15 @@ func NewCredential(password string, iterations int, mechanisms ...string) (Crede
 	if len(mechanisms) == 0 {
 		mechanisms = []string{nameSHA256}
 	}
-	var c Credential
+	var all keys
 	for _, name := range mechanisms {
 		salt := make([]byte, saltSize)
 		rand.Read(salt)
 		switch name {
 		case nameSHA256:
-			c.sha256, err = newKey(xdg.SHA256, prepared, string(salt), iterations)
+			all.sha256, err = newKey(xdg.SHA256, prepared, string(salt), iterations)
 		case nameSHA1:
-			c.sha1, err = newKey(xdg.SHA1, prepared, string(salt), iterations)
+			all.sha1, err = newKey(xdg.SHA1, prepared, string(salt), iterations)
 		default:
 			err = fmt.Errorf("smtp server: no credential for mechanism %q", name)
 		}
@@ -76,7 +83,15 @@ func NewCredential(password string, iterations int, mechanisms ...string) (Crede
 			return Credential{}, err
 		}
 	}
-	return c, nil
+	return Credential{unique.Make(all)}, nil
+}
+
+// keys returns those that there are.
+func (c Credential) keys() keys {
+	if c == (Credential{}) {
+		return keys{}
+	}
+	return c.of.Value()
 }
 
 // newKey derives the keys of a prepared password (RFC 5802 §3).
@@ -92,7 +107,7 @@ func newKey(hash xdg.HashGeneratorFcn, password, salt string, iterations int) (k
 // String shows what may be shown: the mechanisms.
 func (c Credential) String() string {
 	var names []string
-	for name, k := range c.each {
+	for name, k := range c.keys().each {
 		names = append(names, name+"$"+strconv.Itoa(k.iterations)+":***")
 	}
 	return strings.Join(names, " ")
@@ -105,10 +120,10 @@ func (c Credential) GoString() string { return c.String() }
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // each yields the keys that there are.
-func (c Credential) each(yield func(string, key) bool) {
-	if c.sha256.iterations == 0 || yield(nameSHA256, c.sha256) {
-		if c.sha1.iterations > 0 {
-			yield(nameSHA1, c.sha1)
+func (k keys) each(yield func(string, key) bool) {
+	if k.sha256.iterations == 0 || yield(nameSHA256, k.sha256) {
+		if k.sha1.iterations > 0 {
+			yield(nameSHA1, k.sha1)
 		}
 	}
 }
@@ -118,7 +133,7 @@ const nameSHA256, nameSHA1 = "SCRAM-SHA-256", "SCRAM-SHA-1"
 // MarshalText returns the text for a database. The zero Credential's is empty.
 func (c Credential) MarshalText() ([]byte, error) {
 	var b []byte
-	for name, k := range c.each {
+	for name, k := range c.keys().each {
 		if len(b) > 0 {
 			b = append(b, ' ')
 		}
@@ -135,7 +150,7 @@ func (c *Credential) UnmarshalText(text []byte) error {
 	if len(text) > maxCredential {
 		return errCredential
 	}
-	var all Credential
+	var all keys
 	for value := range strings.FieldsSeq(string(text)) {
 		into, size := &all.sha256, 32
 		rest, ok := strings.CutPrefix(value, nameSHA256+"$")
@@ -152,7 +167,9 @@ func (c *Credential) UnmarshalText(text []byte) error {
 		}
 		*into = k
 	}
-	*c = all
+	if *c = (Credential{}); all != (keys{}) {
+		c.of = unique.Make(all)
+	}
 	return nil
 }
 

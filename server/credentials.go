@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -29,7 +30,9 @@ import (
 type Credentials struct {
 	// Lookup returns what is kept of a user, ErrCredentials if there is no
 	// such user, and any other error if it cannot tell. The name has gone
-	// through SASLprep.
+	// through SASLprep, and is matched as it is: in a database that ignores
+	// case, who exists shows, since the salt is the same in every spelling,
+	// and one user has many identities.
 	Lookup func(ctx context.Context, user string) (Credential, error)
 
 	// SHA1 offers SCRAM-SHA-1 and SCRAM-SHA-1-PLUS too. A user without a key
@@ -82,7 +85,11 @@ func (a *Credentials) Begin(ctx context.Context, c *Conn, mech string) (Exchange
 	a.setup.Do(a.init)
 	for _, m := range scram.Mechanisms() {
 		if m.Name == mech {
-			return &scramExchange{ctx: ctx, accounts: a, mech: m, bindings: scram.Bindings(c.TLS())}, nil
+			x := &scramExchange{ctx: ctx, accounts: a, mech: m}
+			if slices.ContainsFunc(c.mechanisms, scram.IsPlus) { // an Authenticator around a may leave them out
+				x.bindings = scram.Bindings(c.TLS())
+			}
+			return x, nil
 		}
 	}
 	return byPassword(a.verify).Begin(ctx, c, mech)
@@ -107,9 +114,9 @@ func (a *Credentials) lookup(ctx context.Context, user string, sha1 bool) (k key
 	if err != nil && !errors.Is(err, ErrCredentials) {
 		return key{}, false, err
 	}
-	k = c.sha256
+	k = c.keys().sha256
 	if sha1 {
-		k = c.sha1
+		k = c.keys().sha1
 	}
 	if err == nil && k.iterations > 0 {
 		return k, true, nil
@@ -139,19 +146,22 @@ func (a *Credentials) standIn(user string, sha1 bool) key {
 
 // verify checks a password that came as it is, against a SCRAM key.
 func (a *Credentials) verify(ctx context.Context, user, password string) (identity string, err error) {
-	user, err = scram.Prepare(user)
-	if err != nil {
+	if len(user) > scram.MaxName {
+		return "", ErrCredentials
+	}
+	if user, err = scram.Prepare(user); err != nil {
 		return "", ErrCredentials
 	}
 	c, err := a.Lookup(ctx, user)
 	if err != nil && !errors.Is(err, ErrCredentials) {
 		return "", err
 	}
-	k, hash, exists := c.sha256, xdg.SHA256, err == nil
+	all := c.keys()
+	k, hash, exists := all.sha256, xdg.SHA256, err == nil
 	switch {
 	case exists && k.iterations > 0:
-	case exists && c.sha1.iterations > 0:
-		k, hash = c.sha1, xdg.SHA1
+	case exists && all.sha1.iterations > 0:
+		k, hash = all.sha1, xdg.SHA1
 	default:
 		k, exists = a.standIn(user, false), false
 	}

@@ -17,6 +17,8 @@ import (
 type Conn struct {
 	mu   sync.Mutex
 	info Info
+
+	mechanisms []string // what AUTH chooses from, for its Authenticator
 }
 
 // Info returns what is known of the connection at this moment.
@@ -84,8 +86,8 @@ type Info struct {
 	// XCLIENT, until the client says EHLO, they are what that gave.
 	Hello     string
 	HelloVerb smtp.Verb
-	// TLS is nil without TLS. After XCLIENT it is still that of the connection,
-	// but without the certificates of the peer, who is not the client now.
+	// TLS is nil without TLS. After XCLIENT it is that of the connection, but
+	// without the certificates of the peer, who is not the client now.
 	TLS *tls.ConnectionState
 	// Mechanism and Identity are those of a successful AUTH, or "XCLIENT" and
 	// the login that it gave.

@@ -31,6 +31,10 @@ import (
 //
 // The header is never optional: where it is, every client could send its own.
 // Clients that come without a proxy need a listener of their own.
+//
+// A listener that counts or limits belongs beneath this one. On top of it, its
+// connections need a method NetConn() net.Conn, as those of crypto/tls have:
+// without, the server takes the addresses in the header for those of the network.
 func (s *Server) ProxyListener(l net.Listener) net.Listener { return &proxyListener{l, s} }
 
 type proxyListener struct {

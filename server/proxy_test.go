@@ -205,6 +205,44 @@ func TestProxyAndLoopback(t *testing.T) {
 	}
 }
 
+// Somebody else's loopback is not ours, however many stand between: it is neither
+// trusted nor does it let passwords come in the clear.
+func TestLoopbackOfAnotherMachine(t *testing.T) {
+	near := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	far := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
+	const (
+		fromNear = "PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n"
+		fromFar  = "PROXY TCP4 192.0.2.1 127.0.0.1 1 1\r\n"
+	)
+	for _, tt := range []struct {
+		peer            net.Addr
+		header, xclient string
+		ours            bool
+	}{
+		{near, fromNear, "", true},
+		{near, fromNear, "XCLIENT ADDR=127.0.0.2", true},
+		{near, fromFar, "XCLIENT ADDR=127.0.0.1", false},
+		{near, fromFar, "XCLIENT ADDR=192.0.2.1\nXCLIENT ADDR=127.0.0.1", false},
+		{far, fromNear, "", false},
+		{far, fromFar, "XCLIENT ADDR=IPV6:::1", false},
+	} {
+		s := start(t, withAuth, trusting("127.0.0.0/8", "::1/128", "192.0.2.1/32"))
+		l := memnet.Listen()
+		s.serve(s.ProxyListener(fromAddr{l, tt.peer}))
+		p := s.via(l)
+		p.raw(tt.header)
+		p.expect("220")
+		for line := range strings.Lines(tt.xclient) {
+			p.do(strings.TrimSpace(line), "220")
+		}
+		p.send("EHLO client.example\n")
+		r, _ := p.reply()
+		what := fmt.Sprintf(" after %q from %v, %q", tt.header, tt.peer, tt.xclient)
+		want(t, "AUTH"+what, strings.Contains(r, "AUTH PLAIN"), tt.ours)
+		want(t, "XCLIENT"+what, strings.Contains(r, "XCLIENT"), tt.ours)
+	}
+}
+
 // A client that sends a header where none is awaited is sent away with what it
 // says behind it.
 func TestProxyHeaderOnAnOrdinaryListener(t *testing.T) {

@@ -57,6 +57,8 @@ func pencils(t testing.TB) *server.Credentials {
 		Lookup: func(_ context.Context, user string) (server.Credential, error) {
 			c, ok := users[user]
 			switch {
+			case len(user) > 1024:
+				return c, errors.New("such a name is no use")
 			case user == "down":
 				return c, errors.New("database is down")
 			case !ok:
@@ -153,6 +155,8 @@ var badSCRAM = []struct {
 	{"somebody else's identity", "SCRAM-SHA-256", []string{"n,a=admin" + first256[2:], "<535 5.7.8"}},
 	{"an identity that cannot be", "SCRAM-SHA-256", []string{"n,a=\x01" + first256[2:], "<535 5.7.8"}},
 	{"a user that cannot be", "SCRAM-SHA-256", []string{"n,,n=us\x01er,r=x", "<535 5.7.8"}},
+	{"over-long user", "PLAIN", []string{"", "<", "\x00" + strings.Repeat("\ufdfa", 1000) + "\x00pencil", "<535 5.7.8"}},
+	{"over-long user", "LOGIN", []string{"", "<Username:", strings.Repeat("u", 1025), "<Password:", "pencil", "<535 5.7.8"}},
 	{"a user of nothing", "SCRAM-SHA-256", []string{"n,,n=\u00ad,r=x", "<535 5.7.8"}},
 	{"mandatory extension", "SCRAM-SHA-256", []string{"n,,m=x," + first256[3:], "<501 5.5.2"}},
 	{"mandatory extension behind the nonce", "SCRAM-SHA-256", []string{first256 + ",m=x", "<501 5.5.2"}},
@@ -380,6 +384,32 @@ func TestNoBindingNoPLUS(t *testing.T) {
 	c, _ := xdg.SHA256.NewClient(rfcUser, rfcPassword, "")
 	if r := p.scram("SCRAM-SHA-256", c.NewConversationAdvertisingChannelBinding()); !strings.HasPrefix(r, "235") {
 		t.Errorf("reply %q to a client that rightly says we do not offer it", r)
+	}
+}
+
+// some offers only some mechanisms of an Authenticator.
+type some struct {
+	server.Authenticator
+	names []string
+}
+
+func (s some) Mechanisms(*server.Conn) []string { return s.names }
+
+// "y" is right where no binding was offered, whatever the connection could bind.
+func TestNoPLUSOffered(t *testing.T) {
+	for _, tt := range []struct{ offered, reply string }{
+		{"SCRAM-SHA-256 PLAIN", "235"},
+		{"SCRAM-SHA-256 X-PLUS", "235"},
+		{"SCRAM-SHA-256 SCRAM-SHA-1-PLUS", "535 5.7.8"},
+	} {
+		s := start(t, withPencils(""), withTLS, func(s *testServer) { s.Auth = some{s.Auth, strings.Fields(tt.offered)} })
+		p := s.hello()
+		p.startTLS()
+		p.do("EHLO x.example", "250")
+		c, _ := xdg.SHA256.NewClient(rfcUser, rfcPassword, "")
+		if r := p.scram("SCRAM-SHA-256", c.NewConversationAdvertisingChannelBinding()); !strings.HasPrefix(r, tt.reply) {
+			t.Errorf("%s: %q, want %q", tt.offered, r, tt.reply)
+		}
 	}
 }
 

@@ -123,7 +123,8 @@ type Server struct {
 	// XCLIENT and XFORWARD (Postfix's XCLIENT_README and XFORWARD_README),
 	// which no other client is offered and which are refused with 550 from
 	// any other. Whoever is in one of them can take every client's place. A
-	// unix socket counts as 127.0.0.1 and ::1. If empty, nobody is trusted.
+	// unix socket counts as 127.0.0.1 and ::1, and those of a proxy's machine
+	// do not. If empty, nobody is trusted.
 	Trusted []netip.Prefix
 
 	// Limits bound what clients can make the server do. Zero fields mean

@@ -60,7 +60,11 @@ func (c *conn) handshake(t tlsConn) error {
 	state := t.ConnectionState()
 	c.encrypted = true
 	c.nc = t.(net.Conn)
-	c.update(func(i *Info) { i.TLS = &state })
+	c.update(func(i *Info) {
+		if i.TLS = &state; c.stands {
+			i.TLS = withoutPeer(i.TLS)
+		}
+	})
 	c.observe(Event{Kind: TLSStarted})
 	return nil
 }

@@ -45,9 +45,14 @@ func (cfg *config) trusts(a net.Addr) bool {
 
 // trusted reports whether the client may say whom it speaks for. It is judged
 // by the address that it has now: behind a proxy or a filter that passes
-// commands on as they come, XCLIENT would otherwise be anybody's.
+// commands on as they come, XCLIENT would otherwise be anybody's. The loopback of
+// a proxy's machine is not the one that Trusted means.
 func (c *conn) trusted() bool {
-	return len(c.cfg.trusted) > 0 && !c.veiled && c.cfg.trusts(c.RemoteAddr())
+	if len(c.cfg.trusted) == 0 || c.veiled {
+		return false
+	}
+	a := c.RemoteAddr()
+	return c.cfg.trusts(a) && !(c.afar && isLocal(a))
 }
 
 // isLocal reports whether an address is one of this machine's own: of its
@@ -56,9 +61,8 @@ func isLocal(a net.Addr) bool {
 	return a != nil && (a.Network() == "unix" || addrIP(a).IsLoopback())
 }
 
-// onLoopback reports whether the client is on this machine: both the peer and
-// whoever it says to speak for must be, and a proxy must have said so.
+// onLoopback reports whether the client is on this machine: it must be, and so
+// must all who speak for it, and a proxy must have said who it is.
 func (c *conn) onLoopback() bool {
-	i := c.Info()
-	return !c.veiled && isLocal(i.RemoteAddr) && (i.ProxyAddr == nil || isLocal(i.ProxyAddr))
+	return !c.veiled && !c.afar && isLocal(c.RemoteAddr())
 }

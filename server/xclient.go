@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"strconv"
@@ -39,6 +40,8 @@ func (c *conn) xclient(arg []byte) {
 	c.ctx.end(context.Canceled)
 	c.ctx = &scope{parent: c.ctx.parent, limit: c.ctx.limit}
 
+	c.stands = true
+	c.afar = c.afar || !isLocal(c.info.RemoteAddr)
 	c.update(func(i *Info) { i.speakFor(x) })
 	c.offered, c.authed = c.cfg.nothing, c.info.Identity != ""
 	c.state, c.greeted = connected, false
@@ -78,14 +81,21 @@ func (i *Info) speakFor(x smtp.XClient) {
 	case "ESMTP":
 		i.HelloVerb = smtp.EHLO
 	}
-	if i.TLS != nil {
-		state := *i.TLS // what it proves about the peer, it does not prove about this client
-		state.PeerCertificates, state.VerifiedChains = nil, nil
-		i.TLS = &state
-	}
+	i.TLS = withoutPeer(i.TLS)
 	if x.Login != "" && x.Login != smtp.XUnavailable {
 		i.Mechanism, i.Identity = string(smtp.XCLIENT), x.Login
 	}
+}
+
+// withoutPeer is state without what it proves about the peer: it does not prove
+// it about the client for which the peer speaks.
+func withoutPeer(state *tls.ConnectionState) *tls.ConnectionState {
+	if state == nil {
+		return nil
+	}
+	own := *state
+	own.PeerCertificates, own.VerifiedChains = nil, nil
+	return &own
 }
 
 // rewritten returns a with the address and the port that are given. One that

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -412,6 +413,32 @@ func TestXClientCertificate(t *testing.T) {
 	p.expect("220")
 	p.do("XCLIENT ADDR=192.0.2.7", "220")
 	want(t, "TLS and certificate", fmt.Sprint(got), "[true true true false]")
+}
+
+// Nor is one that the filter shows later, when it says STARTTLS for its client.
+func TestXClientCertificateLater(t *testing.T) {
+	cert, pool := clientCert(t, "filter@example.org")
+	for _, say := range []string{"XCLIENT ADDR=192.0.2.7", "XCLIENT NAME=client.example", "NOOP"} {
+		s := start(t, trusting("127.0.0.1/32"), func(s *testServer) {
+			s.TLSConfig = serverTLS.Clone()
+			s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.VerifyClientCertIfGiven, pool
+			s.Auth = server.External(func(_ context.Context, _ *server.Conn, cert *x509.Certificate, _ string) (string, error) {
+				return cert.EmailAddresses[0], nil
+			})
+		})
+		p, reply := s.hello(), "504 5.5.4"
+		if say == "NOOP" {
+			reply = "235"
+		}
+		p.do(say, "2")
+		p.do("EHLO client.example", "250")
+		p.do("STARTTLS", "220")
+		config := clientTLS.Clone()
+		config.Certificates = []tls.Certificate{cert}
+		p.upgradeWith(config)
+		p.do("EHLO client.example", "250")
+		p.do("AUTH EXTERNAL =", reply)
+	}
 }
 
 // A Received field names the client and not the filter.

@@ -11,9 +11,12 @@ import (
 // Bounds of what a peer may send. The rest is bounded by the length of a line.
 const (
 	maxNonce = 256  // octets of each side's half; 24 to 32 are usual
-	maxName  = 1024 // octets
 	maxSalt  = 1024 // octets; 16 are usual
 )
+
+// MaxName is how many octets a user's name may have (RFC 4616 §2 asks for 255
+// at least).
+const MaxName = 1024
 
 var (
 	// ErrSyntax says that a message breaks the grammar or a bound.
@@ -82,7 +85,7 @@ func CheckClientFinal(s string) error {
 // ServerFirst is the first message of a server.
 type ServerFirst struct {
 	Salt       string // its octets
-	Iterations int    // MinIterations at least
+	Iterations int    // whether they are enough or too many is for the caller to say
 }
 
 // ParseServerFirst parses a server-first-message (RFC 5802 §7).
@@ -141,7 +144,7 @@ func attributes(s, names string) ([]string, error) {
 
 // saslname decodes a user name, in which "=2C" and "=3D" stand for "," and "=".
 func saslname(s string, ok bool) (string, bool) {
-	if !ok || s == "" || len(s) > maxName || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
+	if !ok || s == "" || len(s) > MaxName || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
 		return "", false
 	}
 	return escapes.Replace(s), strings.Count(s, "=") == strings.Count(s, "=2C")+strings.Count(s, "=3D")

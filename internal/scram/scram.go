@@ -9,6 +9,7 @@ package scram
 
 import (
 	"errors"
+	"strings"
 
 	xdg "github.com/xdg-go/scram"
 	"github.com/xdg-go/stringprep"
@@ -32,6 +33,11 @@ func Mechanisms() [4]Mechanism {
 		{"SCRAM-SHA-256", xdg.SHA256, false, false},
 		{"SCRAM-SHA-1", xdg.SHA1, true, false},
 	}
+}
+
+// IsPlus reports whether a mechanism is one of SCRAM with channel binding.
+func IsPlus(name string) bool {
+	return strings.HasPrefix(name, "SCRAM-") && strings.HasSuffix(name, "-PLUS")
 }
 
 // MinIterations is the least that RFC 7677 §4 allows. RFC 5802 asks the same.
