@@ -111,8 +111,8 @@ func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
 // refusedByAll is the last reply to a message with PRDR that nobody wants. It
 // is temporary if one of the refusals is.
 func (b *Body) refusedByAll() smtp.Reply {
-	for _, r := range b.replies {
-		if r.Temporary() {
+	for i := range b.c.txn.recipients {
+		if b.replies[i].Temporary() {
 			return refusedByAllSoon
 		}
 	}

@@ -26,17 +26,17 @@ func (c *conn) mail(arg []byte) {
 		c.limit(tooManyMessages)
 		return
 	}
-	if refusal := c.mayBegin(); refusal.Code != 0 {
-		c.limit(refusal)
-		c.reject()
-		return
-	}
 	if len(c.cfg.checks) > 0 {
 		if err := c.checkMail(&t.mail); err != nil {
 			c.answer(smtp.Reply{}, err, smtp.Reply{})
 			c.reject()
 			return
 		}
+	}
+	if refusal := c.mayBegin(); refusal.Code != 0 {
+		c.limit(refusal)
+		c.reject()
+		return
 	}
 	t.enter()
 	r, err := c.session.Mail(t, from, &t.mail)

@@ -105,11 +105,11 @@ func NoSoliciting(classes ...string) Extension {
 	}
 }
 
-// ETRN lets a client that is connected only now and then ask for the mail
-// that waits for it (RFC 1985). Start returns
-// when the sending has been begun, not when it has ended: the zero Reply is
-// 250, and 251, 252, 253 and an error with 458 or 459 are those of §5.3.
-// Whether the client may start the queue is for start to judge (§6).
+// ETRN lets a client that is connected only now and then ask for the mail that
+// waits for it (RFC 1985). Start returns when the sending has been begun, not
+// when it has ended: the zero Reply is 250, and 251, 252, 253 and an error with
+// 458 or 459 are those of §5.3. Whether the client may start the queue is for
+// start to judge (§6).
 func ETRN(start func(ctx context.Context, c *Conn, s Session, node smtp.Etrn) (smtp.Reply, error)) Extension {
 	return Extension{
 		Keyword: smtp.ExtEtrn,

@@ -47,13 +47,15 @@ func TestPRDR(t *testing.T) {
 		text, err := io.ReadAll(b)
 		each = append(each, b.PerRecipient())
 		for i, c := range strings.TrimSpace(string(text)) {
-			b.SetReply(i, map[rune]smtp.Reply{'-': {Code: 550, Text: "not me"}, '+': {Code: 250, Text: "me"}}[c])
+			b.SetReply(i, map[rune]smtp.Reply{'-': {Code: 550, Text: "not me"}, '~': {Code: 450, Text: "not now"}, '+': {Code: 250, Text: "me"}}[c])
 		}
 		return smtp.Reply{}, err
 	}
 	for _, test := range []struct{ params, data, replies, event string }{
 		{" PRDR", "+-", "353 250 550 250", "message accepted: 250 2.0.0 message accepted (4 octets, 2 recipients)"},
 		{" PRDR", "--", "353 550 550 550", "message refused: 550 5.7.1 no recipient accepted the message (4 octets, 2 recipients)"},
+		{" PRDR", "~-", "353 450 550 450", "message refused: 450 4.7.1 no recipient accepted the message for now (4 octets, 2 recipients)"},
+		{" PRDR", "--~", "353 550 550 550", "message refused: 550 5.7.1 no recipient accepted the message (5 octets, 2 recipients)"}, // there is no third
 		{"", "--", "250", "message accepted: 250 2.0.0 message accepted (4 octets, 2 recipients)"},
 	} {
 		p := s.dial()
@@ -73,7 +75,22 @@ func TestPRDR(t *testing.T) {
 			t.Errorf("%v\nevents:\n%s", test, events)
 		}
 	}
-	want(t, "PerRecipient", fmt.Sprint(each), "[true true false]")
+	want(t, "PerRecipient", fmt.Sprint(each), "[true true true true false]")
+}
+
+// A MAIL that an extension refuses takes none of the places, nor of the
+// address's share of the minute.
+func TestRefusedByExtension(t *testing.T) {
+	s := start(t, func(s *testServer) {
+		s.Extensions = []server.Extension{server.NoSoliciting("org.example:ADV")}
+		s.Limits.MaxTransactions, s.Limits.MaxMessageRate = 1, 1
+	})
+	p := s.hello()
+	for range 3 {
+		p.do("MAIL FROM:<> SOLICIT=org.example:ADV", "550")
+	}
+	p.do("MAIL FROM:<> SOLICIT=org.example:NEWS", "250")
+	p.do("QUIT", "221")
 }
 
 // FUTURERELEASE belongs to submission (RFC 4865 §3): it is offered to those
