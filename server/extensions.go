@@ -30,7 +30,8 @@ type Extension struct {
 	// that package smtp does not know. If nil, Keyword is one of its own.
 	Row *smtp.Extension
 	// Verbs are commands that the extension adds; they may be given when no
-	// mail transaction is under way, and with Submission after AUTH. A verb of SMTP's own cannot be replaced.
+	// mail transaction is under way, and with Submission after AUTH. They count
+	// for Limits.MaxIdleChat. A verb of SMTP's own cannot be replaced.
 	Verbs map[smtp.Verb]VerbFunc
 
 	check func(p *smtp.MailParams) error // refuses a MAIL before the session sees it; nil: none
@@ -73,7 +74,7 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 			}
 			cfg.verbs[verb] = &command{
 				verb: verb, syntax: string(verb), keyword: x.Keyword,
-				in: ready, traits: needsAuth, run: (*conn).ownVerb,
+				in: ready, traits: needsAuth | idleChat, run: (*conn).ownVerb,
 			}
 			cfg.handlers[verb] = f
 		}

@@ -72,13 +72,14 @@ type Limits struct {
 	// their form or their place; one more gets 421. If zero, 20.
 	MaxErrors int
 	// MaxRejected limits the senders and recipients of one connection that the
-	// handler, MaxTransactions or MaxMessageRate refuse since the last accepted message; one more gets 421.
-	// It is a brake on guessing addresses. If zero, 200.
+	// handler, MaxTransactions or MaxMessageRate refuse since the last accepted
+	// message; one more gets 421. It is a brake on guessing addresses. If zero,
+	// 200.
 	MaxRejected int
 	// MaxIdleChat limits the commands that bring no message forward (NOOP,
-	// RSET, VRFY, EXPN, HELP, a repeated greeting) since the last accepted
-	// message;
-	// one more gets 421. If zero, 100.
+	// RSET, VRFY, EXPN, HELP, XFORWARD, a repeated greeting, commands of
+	// Server.Extensions) since the last accepted message; one more gets 421.
+	// If zero, 100.
 	MaxIdleChat int
 	// MaxAuthFailures limits the failed AUTH exchanges of one connection; the
 	// one that reaches it gets 421. One that the client cancels before it has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -145,8 +146,13 @@ func TestRefusedRecipientsAreNoErrors(t *testing.T) {
 }
 
 func TestMaxIdleChat(t *testing.T) {
-	for _, line := range []string{"NOOP", "RSET", "VRFY x", "HELP", "EXPN x", "EHLO x.example"} {
-		s := start(t)
+	for _, line := range []string{"NOOP", "RSET", "VRFY x", "HELP", "EXPN x", "EHLO x.example", "XFORWARD NAME=x", "ETRN x.example"} {
+		s := start(t, func(s *testServer) {
+			s.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			s.Extensions = []server.Extension{server.ETRN(func(context.Context, *server.Conn, server.Session, smtp.Etrn) (smtp.Reply, error) {
+				return smtp.Reply{}, nil
+			})}
+		})
 		p := s.hello() // EHLO is one
 		for range 99 {
 			p.send(line + "\n")
@@ -155,7 +161,7 @@ func TestMaxIdleChat(t *testing.T) {
 		p.send(line + "\n")
 		r, err := p.reply()
 		if !strings.HasPrefix(r, "421 ") || !strings.HasSuffix(r, "too many commands without a message") || err != nil {
-			t.Errorf("%s: %q, %v", line, r, err)
+			t.Fatalf("%s: %q, %v", line, r, err)
 		}
 		p.closed()
 	}
