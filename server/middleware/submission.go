@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,9 @@ import (
 // SubmissionOptions say what is done for messages of one's own users.
 type SubmissionOptions struct {
 	// Owns says whether a client that has authenticated as identity may send
-	// as address. Asked are the reverse-path, every mailbox in From (with
-	// several it is enough that Sender may), and Sender. If nil, everybody may
-	// send as anybody.
+	// as address. Asked are the reverse-path, every mailbox in From, and
+	// Sender: that Sender may is not enough, since programs show From. If nil,
+	// everybody may send as anybody.
 	Owns func(ctx context.Context, identity string, address smtp.Mailbox) (bool, error)
 	// AddDate adds a Date field to a message without one (RFC 6409 §8.2). If
 	// false, it goes without.
@@ -120,11 +119,7 @@ func (s *submitted) mayAuthor(ctx context.Context, f fields) error {
 	if !okFrom || !okSender || len(from) == 0 || len(sender) > 1 {
 		return fromMalformed
 	}
-	asked := sender
-	if len(from) == 1 || len(sender) == 0 { // RFC 5322 §3.6.2
-		asked = append(slices.Clip(sender), from...)
-	}
-	for _, address := range asked {
+	for _, address := range append(from, sender...) {
 		if ok, err := s.owns(ctx, address); err != nil {
 			return err
 		} else if !ok {

@@ -79,7 +79,9 @@ func TestSubmissionAuthor(t *testing.T) {
 		"From : evil@evil.example\r\n":                                                          yours,
 		"From: alice@example.org\r\nSender: evil@evil.example\r\n":                              yours,
 		"From: boss@corp.example\r\nSender: alice@example.org\r\n":                              yours,
-		"From: boss@corp.example, chair@corp.example\r\nSender: alice@example.org\r\n":          accepted, // RFC 5322 §3.6.2
+		"From: boss@corp.example, chair@corp.example\r\nSender: alice@example.org\r\n":          yours,
+		"From: boss@corp.example, alice@example.org\r\nSender: alice@example.org\r\n":           yours,
+		"From: alice@example.org, x@her.example\r\nSender: alice@example.org\r\n":               accepted, // RFC 5322 §3.6.2
 		"From: alice@example.org, chair@corp.example\r\nSender: evil@evil.example\r\n":          yours,
 		"From: alice@example.org\r\nSender: x@her.example\r\n":                                  accepted,
 		"From: alice@example.org\r\nFrom: evil@evil.example\r\n":                                oneFrom,
