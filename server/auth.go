@@ -42,13 +42,16 @@ type Authenticator interface {
 type Exchange interface {
 	sasl.Server
 	// Identity returns whom the client has proved to be, when Next has
-	// reported that it is done.
+	// reported that it is done. If it is empty, the client is answered 454
+	// 4.7.0: that is whom a client is before AUTH.
 	Identity() string
 }
 
 // ErrCredentials says that a user does not exist or a password or token is
 // wrong. A function that verifies credentials returns it, wrapped or not.
 var ErrCredentials = errors.New("smtp server: invalid credentials")
+
+var errNoIdentity = errors.New("smtp server: authenticator let a client in without an identity")
 
 // auth runs AUTH (RFC 4954 §4).
 func (c *conn) auth(arg []byte) {
@@ -87,11 +90,16 @@ func (c *conn) auth(arg []byte) {
 	if err == nil {
 		err = c.exchange(x, response)
 	}
+	identity := ""
+	if err == nil {
+		if identity = x.Identity(); identity == "" { // which is what nobody has
+			err = errNoIdentity
+		}
+	}
 	if err != nil {
 		c.authRefused(err)
 		return
 	}
-	identity := x.Identity()
 	c.update(func(i *Info) { i.Mechanism, i.Identity = mech, identity })
 	c.authed = true
 	c.chat = 0

@@ -210,6 +210,53 @@ func TestCancelledAUTH(t *testing.T) {
 	}
 }
 
+// An empty name or password, and one with a NUL, never get to who verifies them:
+// to a directory an empty password means that nobody wants to log in, which it
+// allows (RFC 4513 §6.3.1).
+func TestCredentialsOfNothing(t *testing.T) {
+	for _, exchange := range []string{
+		"AUTH PLAIN " + b64("\x00"+user+"\x00"),
+		"AUTH PLAIN " + b64("\x00\x00"+password),
+		"AUTH PLAIN " + b64("\x00\x00"),
+		"AUTH LOGIN " + b64(user) + "\n=",
+		"AUTH LOGIN " + b64(user) + "\n",
+		"AUTH LOGIN =\n" + b64(password),
+		"AUTH LOGIN " + b64("root\x00"+user) + "\n" + b64(password),
+		"AUTH LOGIN " + b64(user) + "\n" + b64("\x00"+password),
+	} {
+		s := start(t, withAuth, func(s *testServer) {
+			s.Auth = server.Passwords(func(_ context.Context, user, password string) error {
+				t.Errorf("%q: asked for %q and %q", exchange, user, password)
+				return nil
+			})
+		})
+		p := s.hello()
+		lines := strings.Split(exchange, "\n")
+		for _, line := range lines[:len(lines)-1] {
+			p.do(line, "334")
+		}
+		reply := "535 5.7.8"
+		if lines[len(lines)-1] == "=" {
+			reply = "501 5.5.2" // only an initial response is written like that
+		}
+		p.do(lines[len(lines)-1], reply)
+	}
+}
+
+// Who is nobody has not logged in: an identity that is empty is what handlers
+// take for that.
+func TestEmptyIdentity(t *testing.T) {
+	s := start(t, withAuth, submission, func(s *testServer) {
+		s.Auth = server.Tokens(func(context.Context, string, string) (string, error) { return "", nil })
+	})
+	p := s.hello()
+	p.do("AUTH XOAUTH2 "+b64(xoauth2(user, token)), "454 4.7.0")
+	p.do("MAIL FROM:<>", "530")
+	if log := s.log.take(); !strings.Contains(log, "identity") {
+		t.Errorf("log: %s", log)
+	}
+}
+
 // A response that cannot be read is a failure, and the last of them has one
 // reply.
 func TestMalformedResponsesAreFailures(t *testing.T) {

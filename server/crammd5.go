@@ -12,10 +12,10 @@ import (
 )
 
 // CRAMMD5 returns an Authenticator that offers CRAM-MD5 (RFC 2195), for clients
-// that know nothing better than passwords in the clear and have no TLS. It needs
-// the passwords themselves, it does not prove to the client who the server is,
-// and who hears an exchange can guess passwords at the speed of MD5: with TLS,
-// prefer anything else.
+// that know nothing else. It needs the passwords themselves, it does not prove to
+// the client who the server is, and who hears an exchange can guess passwords at
+// the speed of MD5. So it is offered where the others are, over TLS or on loopback
+// by explicit choice; there, prefer anything else.
 //
 // Password returns a user's password, ErrCredentials if there is no such user,
 // and any other error if it cannot tell.

@@ -28,7 +28,8 @@ func ExampleCredentials() {
 				if !ok {
 					return c, server.ErrCredentials
 				}
-				return c, c.UnmarshalText([]byte(text))
+				err = c.UnmarshalText([]byte(text))
+				return c, err
 			},
 		},
 		PlaintextAuthOnLoopback: true,
@@ -107,7 +108,7 @@ func ExampleExternal() {
 	// S: 250 AUTH PLAIN LOGIN
 }
 
-// An old device on the local network that knows nothing else.
+// An old program on this machine that knows nothing else.
 func ExampleCRAMMD5() {
 	srv := &server.Server{
 		Handler: server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {

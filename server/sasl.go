@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 )
@@ -12,15 +13,22 @@ import (
 // Passwords returns an Authenticator that offers PLAIN (RFC 4616) and LOGIN.
 // Verify returns nil if the password is the user's, ErrCredentials if it is
 // not, and any other error if it cannot tell. It should take as long for a
-// user that does not exist. An authorization identity that differs from the
-// user is refused.
+// user that does not exist. It is not asked about an empty user or password, nor
+// one with a NUL: these are refused, as is an authorization identity that
+// differs from the user.
 func Passwords(verify func(ctx context.Context, user, password string) error) Authenticator {
 	return byPassword(func(ctx context.Context, user, password string) (string, error) {
 		return user, verify(ctx, user, password)
 	})
 }
 
-func byPassword(check func(ctx context.Context, user, password string) (identity string, err error)) Authenticator {
+func byPassword(verify func(ctx context.Context, user, password string) (identity string, err error)) Authenticator {
+	check := func(ctx context.Context, user, password string) (string, error) {
+		if user == "" || password == "" || strings.Contains(user+password, "\x00") { // RFC 4616 §2
+			return "", ErrCredentials
+		}
+		return verify(ctx, user, password)
+	}
 	return mechanisms{
 		{"PLAIN", func(ctx context.Context) Exchange { return newPlain(ctx, check) }},
 		{"LOGIN", func(ctx context.Context) Exchange { return &login{exchange: exchange{ctx: ctx, verify: check}} }},
