@@ -34,7 +34,6 @@ type conn struct {
 	nc      net.Conn     // what is read and written: raw, TLS over it, or what lies under its PROXY header
 	veiled  bool         // a proxy did not say whom it speaks for
 	afar    bool         // who speaks for the client is on another machine
-	stands  bool         // XCLIENT has come: the peer stands in for somebody
 	in      wire.Input
 	out     []byte
 

@@ -20,8 +20,8 @@ import (
 
 // Credentials is an Authenticator over a database of Credentials. It offers
 // SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN and LOGIN, in this order, the first
-// only on connections to which it can be bound (RFC 5802 §6, RFC 9266). The
-// identity is the user's name after SASLprep.
+// only on connections to which it can be bound (RFC 5802 §6, RFC 9266), which
+// after XCLIENT is another's. The identity is the user's name after SASLprep.
 //
 // Nobody learns from it who exists: a user that Lookup does not find goes
 // through the same exchange, with a salt that stays the same, and fails at its
@@ -67,7 +67,7 @@ type Credentials struct {
 
 // Mechanisms returns what is offered on a connection.
 func (a *Credentials) Mechanisms(c *Conn) []string {
-	bound := len(scram.Bindings(c.TLS())) > 0
+	bound := len(bindings(c)) > 0
 	var names []string
 	for _, m := range scram.Mechanisms() {
 		if (bound || !m.Plus) && (a.SHA1 || !m.SHA1) {
@@ -87,12 +87,21 @@ func (a *Credentials) Begin(ctx context.Context, c *Conn, mech string) (Exchange
 		if m.Name == mech {
 			x := &scramExchange{ctx: ctx, accounts: a, mech: m}
 			if slices.ContainsFunc(c.mechanisms, scram.IsPlus) { // an Authenticator around a may leave them out
-				x.bindings = scram.Bindings(c.TLS())
+				x.bindings = bindings(c)
 			}
 			return x, nil
 		}
 	}
 	return byPassword(a.verify).Begin(ctx, c, mech)
+}
+
+// bindings returns the channel bindings that the client can have with us.
+func bindings(c *Conn) []xdg.ChannelBinding {
+	i := c.Info()
+	if i.standsIn {
+		return nil
+	}
+	return scram.Bindings(i.TLS)
 }
 
 func (a *Credentials) init() {

@@ -101,6 +101,8 @@ type Info struct {
 	UTF8 bool
 	// Opened is when the connection was accepted.
 	Opened time.Time
+
+	standsIn bool // XCLIENT has come: TLS is with who speaks for the client
 }
 
 // Protocol returns the word for the "with" clause of a Received field:

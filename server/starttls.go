@@ -61,7 +61,7 @@ func (c *conn) handshake(t tlsConn) error {
 	c.encrypted = true
 	c.nc = t.(net.Conn)
 	c.update(func(i *Info) {
-		if i.TLS = &state; c.stands {
+		if i.TLS = &state; i.standsIn {
 			i.TLS = withoutPeer(i.TLS)
 		}
 	})

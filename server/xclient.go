@@ -40,7 +40,6 @@ func (c *conn) xclient(arg []byte) {
 	c.ctx.end(context.Canceled)
 	c.ctx = &scope{parent: c.ctx.parent, limit: c.ctx.limit}
 
-	c.stands = true
 	c.afar = c.afar || !isLocal(c.info.RemoteAddr)
 	c.update(func(i *Info) { i.speakFor(x) })
 	c.offered, c.authed = c.cfg.nothing, c.info.Identity != ""
@@ -81,7 +80,7 @@ func (i *Info) speakFor(x smtp.XClient) {
 	case "ESMTP":
 		i.HelloVerb = smtp.EHLO
 	}
-	i.TLS = withoutPeer(i.TLS)
+	i.TLS, i.standsIn = withoutPeer(i.TLS), true
 	if x.Login != "" && x.Login != smtp.XUnavailable {
 		i.Mechanism, i.Identity = string(smtp.XCLIENT), x.Login
 	}

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	xdg "github.com/xdg-go/scram"
+
 	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/smtp"
@@ -438,6 +440,30 @@ func TestXClientCertificateLater(t *testing.T) {
 		p.upgradeWith(config)
 		p.do("EHLO client.example", "250")
 		p.do("AUTH EXTERNAL =", reply)
+	}
+}
+
+// The TLS connection is the filter's, so nothing that its client can do is bound
+// to it; the client itself may have TLS, and see no offer.
+func TestXClientBinding(t *testing.T) {
+	s := start(t, withPencils(""), withTLS, trusting("127.0.0.1/32"))
+	p := s.hello()
+	p.startTLS()
+	for _, want := range []string{"AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256", "AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN"} {
+		p.send("EHLO x.example\n")
+		if r, _ := p.reply(); !strings.Contains(r, want) {
+			t.Errorf("offers %q, not %s", r, want)
+		}
+		if strings.Contains(want, "PLUS") {
+			p.do("XCLIENT ADDR=192.0.2.7", "220")
+		}
+	}
+	c, err := xdg.SHA256.NewClient(rfcUser, rfcPassword, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := p.scram("SCRAM-SHA-256", c.NewConversationAdvertisingChannelBinding()); !strings.HasPrefix(r, "235") {
+		t.Errorf("reply %q", r)
 	}
 }
 
