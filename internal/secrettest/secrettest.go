@@ -187,8 +187,8 @@ func responses(script string) (list []string) {
 	return list
 }
 
-// Authenticator is a, but every response that it gets is a secret: with SCRAM
-// they differ each time.
+// Authenticator is a, but every response that it gets and every challenge that
+// it gives is a secret in base64: with SCRAM they differ each time.
 func Authenticator(a server.Authenticator) server.Authenticator { return watched{a} }
 
 type watched struct{ server.Authenticator }
@@ -205,7 +205,9 @@ type exchange struct{ server.Exchange }
 
 func (x exchange) Next(r []byte) ([]byte, bool, error) {
 	response(string(r))
-	return x.Exchange.Next(r)
+	challenge, done, err := x.Exchange.Next(r)
+	hide(base64.StdEncoding.EncodeToString(challenge)) // what OAuth says in it may be shown
+	return challenge, done, err
 }
 
 func (x exchange) Unwrap() server.Exchange { return x.Exchange }
