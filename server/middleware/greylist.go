@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"strings"
 	"time"
@@ -223,18 +224,43 @@ type GreylistStore interface {
 
 // MemoryGreylist returns a GreylistStore in memory that holds as many records,
 // each in less than 256 octets. Beyond, those are forgotten that expire the
-// soonest: of triplets that have not passed. If limit is zero, 100,000.
+// soonest, of triplets that have not passed, and first those of the network
+// that the new one is of: whoever tries triplets without end drives out its
+// own. If limit is zero, 100,000.
 func MemoryGreylist(limit int) GreylistStore {
-	return memoryGreylist{newTable(limit, 100_000, func(r GreylistRecord) time.Time { return r.Expires })}
+	records := newTable(limit, 100_000, func(r memoryRecord) time.Time { return r.Expires })
+	records.yields = memoryRecord.yields
+	return &memoryGreylist{records, maphash.MakeSeed()}
 }
 
-type memoryGreylist struct{ records *table[GreylistRecord] }
-
-func (m memoryGreylist) Get(_ context.Context, t Triplet) (GreylistRecord, error) {
-	return m.records.get(t.String(), time.Now()), nil
+type memoryGreylist struct {
+	records *table[memoryRecord]
+	seed    maphash.Seed
 }
 
-func (m memoryGreylist) Put(_ context.Context, t Triplet, r GreylistRecord) error {
-	m.records.put(t.String(), time.Now(), r)
+type memoryRecord struct {
+	GreylistRecord
+	site uint32 // a hash of the network, which need not be in the key any more
+}
+
+// yields puts what has not passed, and is of the same site as what is coming,
+// in front of everything else.
+func (r memoryRecord) yields(coming memoryRecord) time.Time {
+	if !r.Passed && r.site == coming.site {
+		return r.Expires.AddDate(-100, 0, 0)
+	}
+	return r.Expires
+}
+
+func (m *memoryGreylist) Get(_ context.Context, t Triplet) (GreylistRecord, error) {
+	return m.records.get(t.String(), time.Now()).GreylistRecord, nil
+}
+
+func (m *memoryGreylist) Put(_ context.Context, t Triplet, r GreylistRecord) error {
+	site := t.Network
+	if site.Bits() > 48 && site.Addr().Is6() { // one customer has many /64
+		site, _ = site.Addr().Prefix(48)
+	}
+	m.records.put(t.String(), time.Now(), memoryRecord{r, uint32(maphash.Comparable(m.seed, site))})
 	return nil
 }

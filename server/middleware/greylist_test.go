@@ -284,6 +284,44 @@ func TestMemoryGreylistIsBounded(t *testing.T) {
 	})
 }
 
+// Who tries triplets without end drives out its own, and nobody else waits
+// longer for it.
+func TestMemoryGreylistFlood(t *testing.T) {
+	for _, network := range []string{"192.0.2.0/24", "2001:db8::/48"} {
+		store := middleware.MemoryGreylist(1000)
+		ctx, now := context.Background(), time.Now()
+		put := func(network netip.Prefix, i int) middleware.Triplet {
+			one := middleware.Triplet{Network: network, From: fmt.Sprintf("<%d@example.org>", i), To: "<b@example.com>"}
+			now = now.Add(time.Millisecond)
+			store.Put(ctx, one, middleware.GreylistRecord{First: now, Expires: now.Add(24 * time.Hour)})
+			return one
+		}
+		var others []middleware.Triplet
+		for i := range 200 {
+			others = append(others, put(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i), 0}), 24), i))
+		}
+		from := netip.MustParsePrefix(network)
+		for i := range 50_000 {
+			if from.Addr().Is6() { // each from a /64 of its own
+				a := from.Addr().As16()
+				a[6], a[7] = byte(i>>8), byte(i)
+				put(netip.PrefixFrom(netip.AddrFrom16(a), 64), i)
+			} else {
+				put(from, i)
+			}
+		}
+		left := 0
+		for _, one := range others {
+			if r, _ := store.Get(ctx, one); !r.First.IsZero() {
+				left++
+			}
+		}
+		if left < 150 {
+			t.Errorf("%s: %d of %d are left", network, left, len(others))
+		}
+	}
+}
+
 // Of a message without sender to several recipients each has to be known, those
 // apart that the Handler refuses.
 func TestGreylistNullReversePathMixed(t *testing.T) {

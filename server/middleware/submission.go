@@ -42,12 +42,16 @@ func Submission(o SubmissionOptions) func(server.Handler) server.Handler {
 	return wrap(func(w wrapped) server.Session { return &submitted{w, &o} })
 }
 
+// maxAuthors bounds what one message makes the application look up.
+const maxAuthors = 100
+
 var (
 	senderUnqualified    = smtp.Reject(554, smtp.Enh(1, 8), "sender's domain is not fully qualified")
 	recipientUnqualified = smtp.Reject(554, smtp.Enh(1, 2), "recipient's domain is not fully qualified")
 	headerUnqualified    = smtp.Reject(554, smtp.Enh(6, 0), "a domain in the header section is not fully qualified")
 	headerMalformed      = smtp.Reject(554, smtp.Enh(6, 0), "header section is malformed")
 	fromMalformed        = smtp.Reject(554, smtp.Enh(6, 0), "there must be one well-formed From field, and no more than one Sender")
+	tooManyAuthors       = smtp.Reject(554, smtp.Enh(6, 0), "too many mailboxes in From")
 	notYours             = smtp.Reject(550, smtp.Enh(7, 1), "you may not send as this sender")
 	notYoursFrom         = smtp.Reject(550, smtp.Enh(7, 1), "you may not send as who is named in From or Sender")
 )
@@ -116,8 +120,11 @@ func (s *submitted) owns(ctx context.Context, address smtp.Mailbox) (bool, error
 func (s *submitted) mayAuthor(ctx context.Context, f fields) error {
 	from, okFrom := f.mailboxes("from")
 	sender, okSender := f.mailboxes("sender")
-	if !okFrom || !okSender || len(from) == 0 || len(sender) > 1 {
+	switch {
+	case !okFrom || !okSender || len(from) == 0 || len(sender) > 1:
 		return fromMalformed
+	case len(from) > maxAuthors:
+		return tooManyAuthors
 	}
 	for _, address := range append(from, sender...) {
 		if ok, err := s.owns(ctx, address); err != nil {

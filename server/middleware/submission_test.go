@@ -81,6 +81,8 @@ func TestSubmissionAuthor(t *testing.T) {
 		"From: boss@corp.example\r\nSender: alice@example.org\r\n":                              yours,
 		"From: boss@corp.example, chair@corp.example\r\nSender: alice@example.org\r\n":          yours,
 		"From: boss@corp.example, alice@example.org\r\nSender: alice@example.org\r\n":           yours,
+		"From: " + strings.Repeat("x@her.example, ", 99) + "alice@example.org\r\n":              accepted,
+		"From: " + strings.Repeat("x@her.example, ", 100) + "alice@example.org\r\n":             "554 5.6.0 too many mailboxes in From",
 		"From: alice@example.org, x@her.example\r\nSender: alice@example.org\r\n":               accepted, // RFC 5322 §3.6.2
 		"From: alice@example.org, chair@corp.example\r\nSender: evil@evil.example\r\n":          yours,
 		"From: alice@example.org\r\nSender: x@her.example\r\n":                                  accepted,

@@ -8,8 +8,9 @@ import (
 
 // table is a map of bounded size, whose entries end by themselves.
 type table[V any] struct {
-	max  int
-	ends func(V) time.Time // when an entry has no meaning any more
+	max    int
+	ends   func(V) time.Time               // when an entry has no meaning any more
+	yields func(known, coming V) time.Time // of several the earliest makes room; nil: the one that ends first
 
 	mu      sync.Mutex
 	entries map[string]V
@@ -46,27 +47,34 @@ func (t *table[V]) update(key string, now time.Time, change func(*V) (keep bool)
 		return
 	}
 	if !known {
-		t.makeRoom(now)
+		t.makeRoom(v, now)
 	}
 	t.entries[key] = v
 }
 
-// sample is how many entries are looked at for each new one.
-const sample = 8
+// sample is how many entries are looked at for each new one. They are neighbours
+// in the map, so a few would not be enough.
+const sample = 16
 
 // makeRoom drops entries that have ended. In a full table one that has not must
-// go: of a few taken at random the one that would end first. So a flood of new
-// keys drives out itself, not those who have a record of long standing.
-func (t *table[V]) makeRoom(now time.Time) {
+// go: of a few taken at random the one that would end first, or that yields
+// first to what is coming. So a flood of new keys drives out itself, not those
+// who have a record of long standing.
+func (t *table[V]) makeRoom(coming V, now time.Time) {
 	var first string
 	var at time.Time
 	seen := 0
 	for key, v := range t.entries {
-		switch end := t.ends(v); {
-		case !end.After(now):
+		end := t.ends(v)
+		if !end.After(now) {
 			delete(t.entries, key)
-		case at.IsZero() || end.Before(at):
-			first, at = key, end
+		} else {
+			if t.yields != nil {
+				end = t.yields(v, coming)
+			}
+			if at.IsZero() || end.Before(at) {
+				first, at = key, end
+			}
 		}
 		if seen++; seen == sample {
 			break
