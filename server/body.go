@@ -105,6 +105,13 @@ func (b *Body) Prepend(fields string) {
 	b.prefix = append(append(prefix, fields...), b.prefix...)
 }
 
+// prepend is Prepend without a string in between.
+func (b *Body) prepend(r *Received) {
+	if !b.begun {
+		b.prefix = append(r.appendTo(make([]byte, 0, 320+len(b.prefix))), b.prefix...)
+	}
+}
+
 // DeclaredSize returns the SIZE that MAIL declared, in octets; 0 if it did
 // not. The client need not keep to it.
 func (b *Body) DeclaredSize() int64 { return b.c.txn.mail.Size }

@@ -34,7 +34,7 @@ func Deliver(f func(ctx context.Context, m *Message) (smtp.Reply, error)) Handle
 type delivery struct {
 	conn *Conn
 	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
-	env  smtp.Envelope
+	m    *Message // the one whose envelope is coming in
 
 	// The function may keep the envelope, so its recipients are put together
 	// once their number is known; this is used again for the next message.
@@ -43,30 +43,41 @@ type delivery struct {
 
 type deliveryRecipient struct {
 	to     smtp.ForwardPath
-	params *smtp.RcptParams
+	params *smtp.RcptParams // nil: none, which need not be copied
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
-	d.env = smtp.Envelope{From: from, MailParams: *p}
+	d.m = &Message{Conn: d.conn}
+	d.m.Envelope.From, d.m.Envelope.MailParams = from, *p
 	return smtp.Reply{}, nil
 }
 
 func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
+	if p.Notify == 0 && p.ORcpt.IsZero() && p.RRVS == nil && p.Other == nil {
+		p = nil
+	}
 	d.recipients = append(d.recipients, deliveryRecipient{to, p})
 	return smtp.Reply{}, nil
 }
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
-	d.env.Recipients = make([]smtp.Recipient, len(d.recipients))
-	for i, r := range d.recipients {
-		d.env.Recipients[i] = smtp.Recipient{To: r.to, RcptParams: *r.params}
+	env := &d.m.Envelope
+	env.Recipients = make([]smtp.Recipient, len(d.recipients))
+	for i := range d.recipients {
+		r := &d.recipients[i]
+		env.Recipients[i].To = r.to
+		if r.params != nil {
+			env.Recipients[i].RcptParams = *r.params
+		}
 	}
-	b.Prepend(NewReceived(d.conn.Info(), &d.env).String())
-	return d.f(ctx, &Message{Envelope: d.env, Conn: d.conn, Body: b})
+	received := NewReceived(d.conn.Info(), env)
+	b.prepend(&received)
+	d.m.Body = b
+	return d.f(ctx, d.m)
 }
 
 func (d *delivery) Reset(context.Context, ResetReason) {
-	d.env = smtp.Envelope{}
+	d.m = nil
 	clear(d.recipients)
 	d.recipients = d.recipients[:0]
 	if cap(d.recipients) > 200 {

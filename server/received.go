@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,78 +55,104 @@ func NewReceived(i Info, env *smtp.Envelope) Received {
 
 // String returns the field with its final CRLF, folded into lines.
 func (r Received) String() string {
-	var b strings.Builder
-	b.Grow(320)
-	b.WriteString("Received: from ")
-	b.WriteString(word(r.Hello, "unknown"))
+	var room [400]byte
+	return string(r.appendTo(room[:0]))
+}
+
+// appendTo appends what String returns.
+func (r *Received) appendTo(b []byte) []byte {
+	b = append(b, "Received: from "...)
+	b = appendWord(b, r.Hello, "unknown")
 	if r.IP.IsValid() {
-		b.WriteString(" (")
+		b = append(b, " ("...)
 		if r.Name != "" {
-			b.WriteString(word(r.Name, "unknown"))
-			b.WriteByte(' ')
+			b = append(appendWord(b, r.Name, "unknown"), ' ')
 		}
-		b.WriteByte('[')
+		b = append(b, '[')
 		if r.IP.Is6() {
-			b.WriteString("IPv6:") // §4.1.3
+			b = append(b, "IPv6:"...) // §4.1.3
 		}
-		b.WriteString(r.IP.WithZone("").String())
-		b.WriteString("])")
+		b = append(r.IP.WithZone("").AppendTo(b), "])"...)
 	}
 	if r.TLS != nil && r.TLS.Version != 0 {
-		b.WriteString("\r\n\t(using ")
-		b.WriteString(strings.ReplaceAll(tls.VersionName(r.TLS.Version), " ", ""))
-		b.WriteString(" with cipher ")
-		b.WriteString(tls.CipherSuiteName(r.TLS.CipherSuite))
-		b.WriteByte(')')
+		b = append(b, "\r\n\t(using "...)
+		b = append(b, strings.ReplaceAll(tls.VersionName(r.TLS.Version), " ", "")...)
+		b = append(b, " with cipher "...)
+		b = append(append(b, tls.CipherSuiteName(r.TLS.CipherSuite)...), ')')
 	}
-	b.WriteString("\r\n\tby ")
-	b.WriteString(word(r.By, "localhost"))
+	b = appendWord(append(b, "\r\n\tby "...), r.By, "localhost")
 	if r.With != "" {
-		b.WriteString(" with ")
-		b.WriteString(word(r.With, "SMTP"))
+		b = appendWord(append(b, " with "...), r.With, "SMTP")
 	}
 	if r.ID != "" {
-		b.WriteString(" id ")
-		b.WriteString(word(r.ID, "none"))
+		b = appendWord(append(b, " id "...), r.ID, "none")
 	}
 	if !r.For.IsZero() {
-		b.WriteString("\r\n\tfor ")
-		b.WriteString(printable(r.For.String()))
+		b = append(b, "\r\n\tfor "...)
+		start := len(b)
+		b = r.For.AppendTo(b)
+		replace(b[start:], isControl)
 	}
-	b.WriteString(";\r\n\t")
-	if r.Time.IsZero() {
-		r.Time = time.Now()
+	t := r.Time
+	if t.IsZero() {
+		t = time.Now()
 	}
-	b.WriteString(r.Time.Format("Mon, 2 Jan 2006 15:04:05 -0700"))
-	b.WriteString("\r\n")
-	return b.String()
+	return append(appendDate(append(b, ";\r\n\t"...), t), "\r\n"...)
 }
 
-// word keeps what may stand in an atom, a domain or a literal.
-func word(s, otherwise string) string {
+// appendDate appends a date-time of RFC 5322 §3.3. To interpret a layout would
+// cost as much as all the rest of the field.
+func appendDate(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	_, offset := t.Zone()
+	sign := byte('+')
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	b = append(append(b, t.Weekday().String()[:3]...), ", "...)
+	b = append(strconv.AppendInt(b, int64(day), 10), ' ')
+	b = append(append(b, month.String()[:3]...), ' ')
+	if year < 1000 || year > 9999 {
+		b = append(b, t.Format("2006")...) // at least four digits
+	} else {
+		b = strconv.AppendInt(b, int64(year), 10)
+	}
+	b = appendTwo(append(b, ' '), hour)
+	b = appendTwo(append(b, ':'), minute)
+	b = appendTwo(append(b, ':'), second)
+	return appendTwo(appendTwo(append(b, ' ', sign), offset/3600), offset/60%60)
+}
+
+func appendTwo(b []byte, n int) []byte { return append(b, '0'+byte(n/10), '0'+byte(n%10)) }
+
+// appendWord appends what may stand in an atom, a domain or a literal.
+func appendWord(b []byte, s, otherwise string) []byte {
 	if s == "" {
-		return otherwise
+		return append(b, otherwise...)
 	}
-	s = s[:min(len(s), smtp.MaxDomain+len("[IPv6:]"))]
-	return replace(s, func(b byte) bool { return b <= ' ' || b == 0x7f || strings.IndexByte(`();<>"\,`, b) >= 0 })
-}
-
-func printable(s string) string {
-	return replace(s, func(b byte) bool { return b < ' ' || b == 0x7f })
+	start := len(b)
+	b = append(b, s[:min(len(s), smtp.MaxDomain+len("[IPv6:]"))]...)
+	replace(b[start:], isSpecial)
+	return b
 }
 
 // replace puts a question mark for each octet that is bad.
-func replace(s string, bad func(byte) bool) string {
-	for i := range len(s) {
-		if bad(s[i]) {
-			b := []byte(s)
-			for ; i < len(b); i++ {
-				if bad(b[i]) {
-					b[i] = '?'
-				}
-			}
-			return string(b)
+func replace(b []byte, bad func(byte) bool) {
+	for i, c := range b {
+		if bad(c) {
+			b[i] = '?'
 		}
 	}
-	return s
+}
+
+func isControl(c byte) bool { return c < ' ' || c == 0x7f }
+
+// isSpecial: what would end a word, or begin something else.
+func isSpecial(c byte) bool {
+	switch c {
+	case '(', ')', ';', '<', '>', '"', '\\', ',', 0x7f:
+		return true
+	}
+	return c <= ' '
 }
