@@ -59,7 +59,8 @@ func serve(srv *server.Server, lines ...string) error {
 		io.WriteString(conn, strings.ReplaceAll(line, "\n", "\r\n")+"\r\n")
 		in.ReadString('\n')
 	}
-	conn.Close()
+	conn.(*net.TCPConn).CloseWrite() // to close with replies unread would reset the connection
+	io.Copy(io.Discard, in)
 	srv.Shutdown(context.Background())
 	if err := <-done; !errors.Is(err, server.ErrServerClosed) {
 		return err
