@@ -147,16 +147,18 @@ func (q *queue) decline(h handover) {
 	}
 }
 
-// serve hands those who wait what there is. The caller holds mu.
+// serve hands those who wait what there is. It looks at the clock once before each
+// grant: whoever gets none then either stands in line or is woken. The caller holds
+// mu.
 func (q *queue) serve() {
-	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
+	wait := q.untilNext()
+	for e := q.waiting.Front(); e != nil && wait <= 0; e, wait = q.waiting.Front(), q.untilNext() {
 		h, ok := q.grant(e.Value.(*waiter))
 		if !ok {
 			break
 		}
 		q.first(handed).ready <- h
 	}
-	wait := q.untilNext()
 	q.stand(q.waiting.Len() > 0 && wait <= 0 && q.open < q.limits.open)
 	if q.waiting.Len() > 0 && wait > 0 {
 		q.wake(wait)

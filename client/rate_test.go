@@ -213,3 +213,23 @@ func TestRateOfFailures(t *testing.T) {
 		s.serving.Wait()
 	})
 }
+
+// Who comes at the very moment at which the next message may begin waits for
+// nothing, or for the Rate: not for ever.
+func TestRateAtTheMoment(t *testing.T) {
+	s := newTown("PIPELINING")
+	c := s.newClient("a:25")
+	c.Rate = client.Rate{Messages: 50_000}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	env := envelope(t, 1)
+	for n := range 3000 {
+		if _, err := c.Send(ctx, env, small); err != nil {
+			t.Fatalf("message %d: %v", n, err)
+		}
+		for next := time.Now().Add(time.Duration(n%200) * 100 * time.Nanosecond); time.Now().Before(next); {
+		}
+	}
+	c.Close()
+	s.serving.Wait()
+}
