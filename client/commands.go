@@ -45,10 +45,14 @@ func (c *Conn) Help(ctx context.Context, topic string) (smtp.Reply, error) {
 // Etrn asks the server to send the mail that waits for node now (RFC 1985):
 // "example.org", "@example.org" with everything below it, or "#queue". The reply
 // tells how that stands (§5.3): 250 begins, 251 has nothing, 252 and 253 have
-// something; 458 and 459, which are errors, cannot do it now or for this node.
+// something; 458 and 459, which are errors, cannot do it now or for this node. It is
+// for between messages.
 func (c *Conn) Etrn(ctx context.Context, node string) (smtp.Reply, error) {
 	e, err := smtp.ParseEtrn(node)
 	if _, err := c.mayExtend(smtp.ExtEtrn, err); err != nil {
+		return smtp.Reply{}, err
+	}
+	if err := c.beforeMail(ctx); err != nil { // §5
 		return smtp.Reply{}, err
 	}
 	return c.command(ctx, smtp.ETRN, smtp.AppendEtrn(c.buf[:0], e), c.cfg.Timeouts.Command)

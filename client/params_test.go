@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,4 +185,31 @@ func TestDeliverByRunsWhileWaiting(t *testing.T) {
 		}
 		c.Close()
 	})
+}
+
+// Parameters of one's own that may be left out are left out of what is sent, not
+// of the caller's envelope, which others send at the same time.
+func TestOwnParametersStay(t *testing.T) {
+	isOwn := func(p smtp.Param) bool { return p.Name == "OWN" }
+	own := &smtp.Extension{
+		Keyword: "OWN",
+		Mail:    []smtp.MailParam{{Name: "OWN", Drop: func(p *smtp.MailParams) { p.Other = slices.DeleteFunc(p.Other, isOwn) }}},
+		Rcpt:    []smtp.RcptParam{{Name: "OWN", Drop: func(p *smtp.RcptParams) { p.Other = slices.DeleteFunc(p.Other, isOwn) }}},
+	}
+	s := newSink(t, "PIPELINING")
+	s.Extensions = []*smtp.Extension{own}
+	env := envelope(t, 2)
+	env.MailParams.Other = []smtp.Param{{Name: "OWN", Value: "1"}}
+	env.Recipients[1].RcptParams.Other = []smtp.Param{{Name: "OWN", Value: "2"}}
+	var done sync.WaitGroup
+	for range 4 {
+		done.Go(func() {
+			res, err := s.Send(t.Context(), env, small)
+			want(t, res, err, "250 250")
+		})
+	}
+	done.Wait()
+	if mail, rcpt := env.MailParams.Other[0], env.Recipients[1].RcptParams.Other[0]; mail.Value != "1" || rcpt.Value != "2" {
+		t.Errorf("the caller's envelope has changed: %v, %v", mail, rcpt)
+	}
 }

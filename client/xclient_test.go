@@ -151,3 +151,13 @@ func long(label string) string {
 	}
 	return name[1:] + "x"
 }
+
+// ETRN is for between messages: what Send has left open is ended before it.
+func TestEtrnAfterSend(t *testing.T) {
+	c := hello(t, "etrn-reset")
+	res, err := c.Send(t.Context(), envelope(t, 1), small)
+	want(t, res, err, "550")
+	_, err = c.Etrn(t.Context(), "example.org")
+	wantCode(t, err, 0)
+	wantCode(t, c.Quit(t.Context()), 0)
+}

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -251,6 +252,7 @@ func (o Offers) DropAdvisory(p *MailParams, own ...*Extension) {
 	for _, row := range own {
 		for j := range row.Mail {
 			if drop := row.Mail[j].Drop; drop != nil && !o.Has(row.Keyword) {
+				p.Other = slices.Clone(p.Other) // which copies of p share
 				drop(p)
 			}
 		}
@@ -264,6 +266,7 @@ func (o Offers) DropAdvisoryRcpt(p *RcptParams, own ...*Extension) {
 	for _, row := range own {
 		for j := range row.Rcpt {
 			if drop := row.Rcpt[j].Drop; drop != nil && !o.Has(row.Keyword) {
+				p.Other = slices.Clone(p.Other) // which copies of p share
 				drop(p)
 			}
 		}
