@@ -389,3 +389,20 @@ func TestChangedContentBetweenParts(t *testing.T) {
 		t.Errorf("arrived: %q", got)
 	}
 }
+
+// A message that is refused here has named no domain to the server.
+func TestLimitsOfDomainsRefusedHere(t *testing.T) {
+	c := hello(t, "limits-domains-local")
+	_, err := c.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: \x80\r\n")))
+	var content *client.ContentError
+	if !errors.As(err, &content) || content.Need != smtp.Ext8BitMIME {
+		t.Errorf("error %v", err)
+	}
+	env, err := smtp.NewEnvelope("a@example.org", "b@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Send(t.Context(), env, small)
+	want(t, res, err, "250")
+	wantCode(t, c.Quit(t.Context()), 0)
+}

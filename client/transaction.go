@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -248,7 +249,9 @@ func (c *Conn) deliver(t *transaction, q *queue, begun bool) error {
 
 // begin decides how t goes over c.
 func (c *Conn) begin(t *transaction) error {
+	known := maps.Clone(c.domains)
 	if err := c.decideHow(t); err != nil {
+		c.domains = known // the server hears of no other
 		return err
 	}
 	t.reused = c.messages > 0
