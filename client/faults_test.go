@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -360,5 +361,46 @@ func TestLargeChunkToASlowServer(t *testing.T) {
 		if _, err := c.Bdat(t.Context(), make([]byte, size), true); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A row of the caller's that panics over the envelope of somebody who waits, while
+// that is written behind another message, does not leave him waiting for ever.
+func TestPanicOverTheEnvelopeBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTown("PIPELINING", "OWN")
+		c := s.newClient("a:25")
+		c.MaxConns = 1
+		c.Extensions = []*smtp.Extension{{Keyword: "OWN", Mail: []smtp.MailParam{{Name: "OWN", Fits: func(_ smtp.Offers, p *smtp.MailParams) error {
+			if len(p.Other) > 0 {
+				panic("boom")
+			}
+			return nil
+		}}}}}
+		hold := make(chan struct{})
+		var done sync.WaitGroup
+		var panics atomic.Int64
+		sending := func(content smtp.Content, other ...smtp.Param) {
+			done.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panics.Add(1)
+					}
+				}()
+				env := envelope(t, 1)
+				env.MailParams.Other = other
+				c.Send(t.Context(), env, content)
+			})
+			synctest.Wait()
+		}
+		sending(slow(hold))
+		sending(small, smtp.Param{Name: "OWN"})
+		close(hold)
+		done.Wait()
+		if n := panics.Load(); n != 2 {
+			t.Errorf("%d calls panicked", n)
+		}
+		c.Close()
+		s.serving.Wait()
 	})
 }

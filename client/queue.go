@@ -200,7 +200,9 @@ func (q *queue) claim(c *Conn) {
 	q.building.Lock() // to the end: who gives up takes his envelope with him
 	defer q.building.Unlock()
 	for w, at := q.claimFirst(c); w != nil; w, at = q.claimFirst(c) {
+		c.behind = w // before anything that may panic: release knows of him
 		if err := c.begin(&w.t); err != nil {
+			c.behind = nil
 			q.notBegun(at)
 			q.hand(w, handover{conn: c, err: err})
 			if c.full() {
@@ -210,7 +212,6 @@ func (q *queue) claim(c *Conn) {
 		}
 		w.t.plan.together = false
 		c.buf = c.appendGroup(&w.t, c.buf)
-		c.behind = w
 		return
 	}
 }
