@@ -9,9 +9,9 @@ import (
 
 // Bdat sends one chunk of a message; last says that it is the last (RFC 3030).
 // It returns one reply, or after the last chunk with LMTP, and perhaps with PRDR,
-// one for each accepted recipient, and an error as Data does. After a refused chunk the transaction is
-// of no more use: say Reset. The octets are not looked at: that they are what the
-// BODY of MAIL said is the caller's business.
+// one for each accepted recipient, and an error as Data does. After a refused chunk
+// the transaction is of no more use: say Reset. The octets are not looked at: that
+// they are what the BODY of MAIL said is the caller's business.
 func (c *Conn) Bdat(ctx context.Context, chunk []byte, last bool) ([]smtp.Reply, error) {
 	if err := c.enter(ctx, "BDAT"); err != nil {
 		return nil, err

@@ -126,9 +126,9 @@ type Client struct {
 // take is refused before anything is sent, REQUIRETLS without verified TLS and a
 // server that offers it among that. PRDR, with which a server may refuse single
 // recipients after the data, is said wherever it is offered. A content that can be
-// read only once is closed in any case. When ctx ends, Send returns at once and the connection is
-// closed; a Read of the content, which it cannot end, it waits for. If the
-// server's last word is missing, errors.Is(err, ErrUnknown).
+// read only once is closed in any case. When ctx ends, Send returns at once and the
+// connection is closed; a Read of the content, which it cannot end, it waits for. If
+// the server's last word is missing, errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
 	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
 	defer w.t.close()

@@ -8,10 +8,10 @@ import (
 )
 
 // Mail says MAIL (§4.1.1.2). P may be nil. A parameter of an extension that the
-// server did not offer or a value of it that it said it does not take, REQUIRETLS without
-// verified TLS, a path that is not one, and one that is not ASCII without p.UTF8,
-// are refused here, before anything is sent. RSET goes before it if Send has left a
-// transaction open.
+// server did not offer, or a value of it that it said it does not take, REQUIRETLS
+// without verified TLS, a path that is not one, and one that is not ASCII without
+// p.UTF8, are refused here, before anything is sent. RSET goes before it if Send has
+// left a transaction open.
 func (c *Conn) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
 	if p == nil {
 		p = &smtp.MailParams{}
