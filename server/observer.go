@@ -159,13 +159,15 @@ func hideChallenge(r smtp.Reply) smtp.Reply {
 
 // redact hides what could be a credential: all behind the mechanism of AUTH, of
 // a word that only begins like AUTH all behind these letters, and what follows
-// an unknown verb and a mechanism. Due says that lines with credentials may
-// follow.
+// an unknown verb and a mechanism; and what clients of POP3 and IMAP say that are
+// at the wrong port. Due says that lines with credentials may follow.
 func redact(line []byte, known bool) (text string, due bool) {
 	verb, arg := smtp.CutVerb(bytes.TrimLeft(line, " \t"))
 	mech, secret := smtp.CutVerb(arg)
 	isAuth := len(verb) >= 4 && bytes.EqualFold(verb[:4], []byte("AUTH"))
 	switch {
+	case !known && bytes.EqualFold(verb, []byte("PASS")):
+		return string(verb) + " ***", true
 	case !isAuth && (known || !carriesSecret(mech)):
 		return string(line), false
 	case isAuth && (len(verb) > 4 || !isMechanism(mech)):
@@ -177,9 +179,10 @@ func redact(line []byte, known bool) (text string, due bool) {
 }
 
 // carriesSecret reports whether mech is the name of a mechanism with which a
-// credential is sent as it is, or something to guess it with.
+// credential is sent as it is, or something to guess it with, or IMAP's word
+// before one.
 func carriesSecret(mech []byte) bool {
-	for _, name := range []string{"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "CRAM-MD5"} {
+	for _, name := range []string{"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "CRAM-MD5", "AUTHENTICATE"} {
 		if strings.EqualFold(name, string(mech)) {
 			return true
 		}

@@ -168,6 +168,11 @@ func TestCredentialsAreHidden(t *testing.T) {
 		"AUTH UNKNOWN " + plain,
 		"AUTHENTICATE LOGIN\r\n" + b64(user) + "\r\n" + b64(password),
 		"AUTH UNKNOWN\r\n" + plain + "\r\n" + plain,
+		"a1 LOGIN " + user + " " + password, // IMAP
+		"a1 AUTHENTICATE PLAIN " + plain,
+		"a1 authenticate login\r\n" + b64(user) + "\r\n" + b64(password),
+		"USER " + user + "\r\nPASS " + password, // POP3, FTP
+		"pass " + password,
 		"AUTH LOGIN\n" + b64(user) + "\r\n" + b64(password), // ends with a bare LF
 	} {
 		for _, options := range [][]func(*testServer){{}, {withAuth}, {withAuth, lmtp}, {submission}} {
