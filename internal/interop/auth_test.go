@@ -213,22 +213,22 @@ func TestReceiveAuthFromServers(t *testing.T) {
 	k := newAuthKeeper(t, certs, tls.VersionTLS13)
 	for _, test := range []struct {
 		name, mech string
-		start      func() *mailServer
+		start      func(*testing.T) *mailServer
 	}{
-		{"postfix", "SCRAM-SHA-256", func() *mailServer { return startRelayWithSASL(t, certs, k, "SCRAM-SHA-256") }},
-		{"postfix", "SCRAM-SHA-1", func() *mailServer { return startRelayWithSASL(t, certs, k, "SCRAM-SHA-1") }},
-		{"exim", "CRAM-MD5", func() *mailServer {
+		{"postfix", "SCRAM-SHA-256", func(t *testing.T) *mailServer { return startRelayWithSASL(t, certs, k, "SCRAM-SHA-256") }},
+		{"postfix", "SCRAM-SHA-1", func(t *testing.T) *mailServer { return startRelayWithSASL(t, certs, k, "SCRAM-SHA-1") }},
+		{"exim", "CRAM-MD5", func(t *testing.T) *mailServer {
 			return startEximWith(t, certs, eximOptions{relay: port(k.addr), transport: "hosts_require_auth = *",
 				cram: "client_name = " + user + "\n  client_secret = " + password})
 		}},
-		{"exim", "EXTERNAL", func() *mailServer {
+		{"exim", "EXTERNAL", func(t *testing.T) *mailServer {
 			return startEximWith(t, certs, eximOptions{relay: port(k.addr),
 				transport: "hosts_require_auth = *\n  tls_certificate = /etc/tls/client.pem\n  tls_privatekey = /etc/tls/client.key",
 				external:  "client_send = " + user})
 		}},
 	} {
 		t.Run(test.name+"/"+test.mech, func(t *testing.T) {
-			s := test.start()
+			s := test.start(t)
 			subject := "from " + test.name + " with " + test.mech
 			msg := message(subject)
 			send(t, msg, s.plain, append(envelope("anybody@"+relayDomain), "-tls", "none")...).want(t, sent)
