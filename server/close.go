@@ -80,8 +80,15 @@ func (c *conn) linger() {
 
 func (c *conn) panicked(v any) {
 	c.logPanic(v)
-	c.end(fmt.Errorf("smtp server: panic: %v", v))
-	c.reply(handlerPanic)
+	err := fmt.Errorf("smtp server: panic: %v", v)
+	c.end(err)
+	c.guard(func() { c.reply(handlerPanic) }) // the observer may be what has panicked
+	t := c.txn
+	if inData := t != nil && t.body.c != nil && !t.body.closed; inData {
+		c.guard(func() {
+			c.observe(Event{Kind: MessageRefused, Reply: handlerPanic, Size: t.body.received, Recipients: t.recipients, Err: err})
+		})
+	}
 }
 
 func (c *conn) logPanic(v any) {

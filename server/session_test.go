@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -150,6 +151,61 @@ func TestPanics(t *testing.T) {
 				t.Errorf("calls: %s", calls)
 			}
 		})
+	}
+}
+
+// Of a message in whose midst the handler panics the observer hears once.
+func TestPanicInDataIsObserved(t *testing.T) {
+	for _, data := range []string{"DATA\ntext\n.\n", "BDAT 4\ntextBDAT 0 LAST\n", "BDAT 4 LAST\ntext"} {
+		for _, read := range []bool{false, true} {
+			s := start(t)
+			s.data = func(_ context.Context, b *server.Body) (smtp.Reply, error) {
+				if read {
+					io.Copy(io.Discard, b)
+				}
+				panic("in Data")
+			}
+			p := s.hello()
+			p.send(transaction + data)
+			io.ReadAll(p.r)
+			s.stop()
+			events := s.events.take()
+			if strings.Count(events, "\nmessage refused: 421") != 1 || strings.Contains(events, "message accepted") {
+				t.Errorf("%q: %s", data, events)
+			}
+			s.log.take()
+		}
+	}
+}
+
+// An Observer that panics whenever it is told of one kind of event costs the
+// connections that have such, and what was said to the client holds.
+func TestObserverPanics(t *testing.T) {
+	for kind := server.ConnOpened; kind <= server.ForeignProtocol; kind++ {
+		var told []server.EventKind
+		s := start(t, func(s *testServer) {
+			s.Observer = server.ObserverFunc(func(e server.Event) {
+				told = append(told, e.Kind)
+				if e.Kind == kind {
+					panic("in Observe")
+				}
+			})
+			s.Limits = server.Limits{Tarpit: time.Millisecond, TarpitAfter: -1, MaxErrors: 1}
+		})
+		p := s.dial()
+		p.send("EHLO x.example\n" + transaction + "BDAT 0 LAST\nNONSENSE\nNONSENSE\n")
+		text, _ := io.ReadAll(p.r)
+		s.stop()
+		if n := strings.Count(string(text), "421 "); n != 1 || !strings.HasSuffix(string(text), "\r\n") {
+			t.Errorf("%v: %q", kind, text)
+		}
+		if told[len(told)-1] != server.ConnClosed && kind != server.ConnOpened {
+			t.Errorf("%v: told of %v", kind, told)
+		}
+		if accepted := strings.Contains(string(text), "message accepted"); accepted && slices.Contains(told, server.MessageRefused) {
+			t.Errorf("%v: a message is accepted and refused", kind)
+		}
+		s.log.take()
 	}
 }
 
