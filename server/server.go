@@ -88,9 +88,10 @@ type Server struct {
 	Addr string
 
 	// TLSConfig makes the server offer STARTTLS, and is what
-	// ListenAndServeTLS and ServeTLS use. No version
-	// below TLS 1.2 is spoken, whatever MinVersion says (RFC 8997). Prefer ECDSA certificates: a handshake with RSA costs
-	// several times the CPU of a message. If nil, there is no TLS.
+	// ListenAndServeTLS and ServeTLS use. No version below TLS 1.2 is spoken,
+	// whatever MinVersion says (RFC 8997). Prefer ECDSA certificates: a
+	// handshake with RSA costs several times the CPU of a message. If nil,
+	// there is no TLS.
 	//
 	// Mail clients offer no ALPN protocols (RFC 7301), and none is registered
 	// for SMTP; browsers do. If NextProtos is nil it becomes "smtp" and

@@ -18,7 +18,8 @@ type GreylistOptions struct {
 	// minutes.
 	Delay time.Duration
 	// Window is how long after the first attempt another one still counts as a
-	// retry; later, it is a first attempt again. If zero, 24 hours.
+	// retry; later, it is a first attempt again. If zero, 24 hours; twice Delay
+	// at least, or nobody would pass.
 	Window time.Duration
 	// Lifetime is how long one that has passed is remembered after its latest
 	// message. If zero, 35 days: newsletters come once a month.
@@ -60,6 +61,7 @@ func Greylist(o GreylistOptions) func(server.Handler) server.Handler {
 			*d.value = d.otherwise
 		}
 	}
+	o.Window = max(o.Window, 2*o.Delay)
 	if o.IPv4Bits <= 0 {
 		o.IPv4Bits = 24
 	}

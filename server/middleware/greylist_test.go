@@ -284,6 +284,22 @@ func TestMemoryGreylistIsBounded(t *testing.T) {
 	})
 }
 
+// A Delay longer than the Window lets those pass all the same who try again
+// after it.
+func TestGreylistLongDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, middleware.Greylist(middleware.GreylistOptions{Delay: 30 * time.Hour}))
+		try := func(reply string) {
+			h.play(t, "192.0.2.1", "C: MAIL FROM:<a@example.org>\nS: 250 ...\nC: RCPT TO:<b@example.com>\nS: "+reply)
+		}
+		try("451 4.7.1 ...")
+		time.Sleep(29 * time.Hour)
+		try("451 4.7.1 ...")
+		time.Sleep(2 * time.Hour)
+		try("250 ...")
+	})
+}
+
 // Who tries triplets without end drives out its own, and nobody else waits
 // longer for it.
 func TestMemoryGreylistFlood(t *testing.T) {
