@@ -36,7 +36,11 @@ func (c *Conn) body(t *transaction, q *queue) error {
 	}
 	own := len(c.buf)
 	c.reset = t.plan.bdat // a refused chunk leaves the transaction open
-	q.claim(c)
+	if !c.cfg.LMTP || !t.plan.bdat {
+		// Servers answer a chunk once where LMTP asks for a reply for each
+		// recipient. A reply to another's envelope must not be taken for one.
+		q.claim(c)
+	}
 	p := c.buf
 	n, err := c.send(opData, p, c.cfg.Timeouts.DataBlock)
 	t.sent = t.sent || n >= own

@@ -34,6 +34,10 @@ func (q *queue) watch() {
 func (q *queue) reap() {
 	s := q.slots()
 	s.mu.Lock()
+	if s.closed && s.running == 0 { // close waits for nobody any more, and closes them itself
+		s.mu.Unlock()
+		return
+	}
 	now, limit := time.Now(), q.limits.idleTimeout
 	var old []*Conn
 	for len(q.idle) > 0 && now.Sub(q.idle[0].idleSince) >= limit {

@@ -216,6 +216,20 @@ func TestChainedBehindBDAT(t *testing.T) {
 	}
 }
 
+func TestNotChainedBehindBDATOverLMTP(t *testing.T) {
+	c := scripted(t, "lmtp-one-reply", "lmtp-second")
+	c.MaxConns, c.Chunking, c.LMTP = 1, true, true
+	mails := 0
+	c.Trace = &client.Trace{Wrote: func(c client.ConnInfo, line string) {
+		if c.ID == 1 && strings.HasPrefix(line, "MAIL") {
+			mails++
+		}
+	}}
+	if a, b := behind(t, c.Client, strings.Repeat("x", 72000)+"\r\n", "A: 2\r\n", 2, 1); a != "552 unknown" || b != "250" || mails != 1 {
+		t.Errorf("outcomes %q and %q, %d envelopes over the first connection", a, b, mails)
+	}
+}
+
 // An envelope behind the data of another is never one with its message.
 func TestChainedOptimistic(t *testing.T) {
 	s := newSink(t, "PIPELINING", "CHUNKING")

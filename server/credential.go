@@ -50,7 +50,8 @@ type key struct {
 
 // NewCredential makes a Credential of a password, with random salts. If
 // iterations is 0, DefaultIterations; otherwise it must be 4,096 at least (RFC
-// 7677 §4). It has a key for each of the mechanisms, SCRAM-SHA-256 and
+// 7677 §4) and 10,000,000 at most, but clients refuse to hash for so long: ours
+// more than 1,000,000 times. It has a key for each of the mechanisms, SCRAM-SHA-256 and
 // SCRAM-SHA-1; if none is named, for SCRAM-SHA-256. It is an error if SASLprep
 // does not allow the password (RFC 4013).
 func NewCredential(password string, iterations int, mechanisms ...string) (Credential, error) {

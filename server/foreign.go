@@ -32,6 +32,7 @@ func (c *conn) leave(protocol string) bool {
 	c.cfg.logger.Info("smtp server: connection closed: not SMTP", "conn", &c.Conn, "protocol", protocol)
 	c.observe(Event{Kind: ForeignProtocol, Err: err})
 	c.aborted = c.aborted || c.isEarly()
+	c.unwelcome = true // replies that are still under way must not be lost to a reset
 	c.end(err)
 	return true
 }

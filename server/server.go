@@ -64,7 +64,9 @@ var (
 	// the connection at once and without a reply.
 	ErrAbort = errors.New("smtp server: connection aborted by the handler")
 	// ErrXClient is the reason of Session.Close when the client has said by
-	// XCLIENT whom it speaks for from now on. A new session follows.
+	// XCLIENT whom it speaks for from now on. A new session follows, with
+	// messages and domains counted anew; errors, refusals and failed AUTH
+	// count for the connection.
 	ErrXClient = errors.New("smtp server: another client by XCLIENT")
 )
 

@@ -122,6 +122,23 @@ because of <nil>`)
 	want(t, "opened and closed", strings.Count(events, "connection opened")+strings.Count(events, "connection closed"), 2)
 }
 
+// What LIMITS announces holds for the session that XCLIENT begins.
+func TestXClientLimits(t *testing.T) {
+	s := start(t, trusting("127.0.0.1/32"), limits(server.Limits{MaxMessages: 1, MaxRecipientDomains: 1}))
+	p := s.hello()
+	for i := range 3 {
+		p.do("MAIL FROM:<>", "250")
+		p.do(fmt.Sprintf("RCPT TO:<a@%d.example>", i), "250")
+		p.do("RCPT TO:<a@other.example>", "452 4.5.3")
+		p.do("RSET", "250")
+		p.do("XCLIENT HELO=client.example", "220")
+		p.do("EHLO client.example", "250")
+	}
+	p.do("MAIL FROM:<>", "250")
+	p.do("RSET", "250")
+	p.do("MAIL FROM:<>", "421 4.7.0 too many messages")
+}
+
 // From a network that is not trusted it is refused, wherever the session is,
 // and nothing changes.
 func TestXClientUntrusted(t *testing.T) {

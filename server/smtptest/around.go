@@ -57,7 +57,14 @@ func (o *outer) Reset(ctx context.Context, why server.ResetReason) {
 func (o *outer) Data(ctx context.Context, b *server.Body) (smtp.Reply, error) {
 	t := &tap{session: &o.own, ctx: ctx, faults: o.own.inData(), data: []byte{}}
 	b.Tee(t)
+	returned := false
+	defer func() {
+		if !returned { // a panic
+			o.own.srv.recorder.release(len(t.data))
+		}
+	}()
 	r, err := o.Session.Data(ctx, b)
+	returned = true
 	accepted := err == nil && (r.Code == 0 || r.Positive())
 	if accepted {
 		if _, err = io.Copy(io.Discard, b); err == nil { // what it has left unread
