@@ -44,7 +44,7 @@ func (c *conn) xclient(arg []byte) {
 	c.update(func(i *Info) { i.speakFor(x) })
 	c.offered, c.authed = c.cfg.nothing, c.info.Identity != ""
 	c.state, c.greeted = connected, false
-	c.messages, c.domains = 0, nil // LIMITS counts by session (RFC 9422); what wears patience counts on
+	c.messages, c.domains = 0, nil               // LIMITS counts by session (RFC 9422); what wears patience counts on
 	if refusal := c.admit(); refusal.Code != 0 { // a trusted client was not counted before
 		c.limit(refusal)
 		return
