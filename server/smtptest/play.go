@@ -140,7 +140,9 @@ func (p *player) send(group []step) error {
 		octets = append(octets, group[i].octets...)
 		p.log(p.side, group[i].octets)
 	}
-	if err := p.conn.SetWriteDeadline(time.Now().Add(p.timeout)); err != nil {
+	// As in fill. The write says the same, and a script that then closes does
+	// not mind.
+	if err := p.conn.SetWriteDeadline(time.Now().Add(p.timeout)); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		return fmt.Errorf("cannot send: %w", err)
 	}
 	p.writing = make(chan error, 1)
