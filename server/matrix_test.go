@@ -73,7 +73,8 @@ var matrixCommands = []struct{ name, send string }{
 	{"EXPN", "EXPN a\r\n"},
 	{"HELP", "HELP\r\n"},
 	{"QUIT", "QUIT\r\n"},
-	{"ETRN", "ETRN a\r\n"},
+	{"ETRN", "ETRN example.org\r\n"},
+	{"ETRN, bad", "ETRN example.org example.com\r\n"},
 	{"unknown", "NONSENSE\r\n"},
 	{"HTTP", "GET / HTTP/1.1\r\n"},
 	{"bare LF", "NOOP\n"},
@@ -99,6 +100,7 @@ func TestMatrix(t *testing.T) {
 	} {
 		s := start(t, withTLS, withAuth, trusting("127.0.0.1/32"), role.set, func(s *testServer) {
 			s.Role, s.Limits.MaxConnsPerIP = role.role, -1
+			s.Extensions = []server.Extension{server.ETRN(turn)}
 			s.newSession = func(context.Context, *server.Conn) error { return nil }
 			s.mail = func(_ context.Context, from smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
 				return smtp.Reply{}, rejected(from.Local)
