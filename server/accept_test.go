@@ -109,6 +109,7 @@ func TestAcceptedWhileShuttingDown(t *testing.T) {
 		s := start(t)
 		l := &stragglers{closed: make(chan struct{}), last: make(chan net.Conn)}
 		s.serve(l)
+		synctest.Wait() // it has to be under way before Shutdown
 		pair := func() (near *peer, far net.Conn) {
 			m := memnet.Listen()
 			accepted := make(chan net.Conn)

@@ -10,8 +10,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -175,16 +177,24 @@ func testTime(t *testing.T) time.Duration {
 	return max(time.Until(deadline)-15*time.Second, time.Second)
 }
 
-// freePort finds a port of the loopback interface that nobody listens at.
+// freePort finds a port of the loopback interface that nobody listens at, and
+// never the same one twice. It is below those that the kernel gives to outgoing
+// connections, lest one of them is there first.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20000 + int(nextPort.Add(1)+int32(os.Getpid()))%12000
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			ln.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port between 20000 and 32000")
+	return 0
 }
+
+var nextPort atomic.Int32
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
