@@ -51,6 +51,26 @@ func TestSentAwayGently(t *testing.T) {
 	}
 }
 
+// What was answered before a line of another protocol came is not lost to a
+// reset either.
+func TestForeignAfterHelloIsSentAwayGently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
+		p := s.hello()
+		p.send("NOOP\nGET / HTTP/1.1\n")
+		p.expect("250")
+		p.closed()
+		p.send(strings.Repeat("Header: field\n", 100))
+		synctest.Wait()
+		p.send("x\n") // there is still somebody to take it
+		time.Sleep(2 * time.Second)
+		if _, err := p.Write([]byte("x")); err == nil {
+			t.Error("the connection is still open")
+		}
+		s.log.take()
+	})
+}
+
 // Nor does who goes on sending keep the connection for long.
 func TestSentAwayForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package smtptest
 import (
 	"context"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -91,7 +92,7 @@ func envelopeOf(says string) string {
 func TestOwnHandlerWithoutMemory(t *testing.T) {
 	for _, limit := range []func(*Server){
 		func(s *Server) { s.MaxMessages = 1 },
-		func(s *Server) { s.MaxOctets = 20 },
+		func(s *Server) { s.MaxOctets = 15 },
 	} {
 		s := newPicky(t, limit)
 		message := "C: accept\nC:\nC: 1\nC: .\nS: 250 2.0.0 mine"
@@ -121,5 +122,28 @@ func TestOwnHandlerFaults(t *testing.T) {
 	talk(t, s, hello, envelope, message+"S: 250 2.0.0 not mine", envelope, message+"S: 452 4.3.1 after it", envelope, message+"S: 554 5.6.0 before it", quit)
 	if n := len(s.Messages()); n != 1 {
 		t.Errorf("%d messages", n)
+	}
+}
+
+// A Handler that panics over a message leaves no memory taken.
+func TestPanicGivesMemoryBack(t *testing.T) {
+	s := NewServer(t, InMemory, func(s *Server) {
+		s.MaxOctets = 15
+		s.Config.Logger = slog.New(slog.DiscardHandler)
+		s.Config.Handler = server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
+			text, err := io.ReadAll(m)
+			if strings.Contains(string(text), "panic") {
+				panic("at the message")
+			}
+			return smtp.Reply{}, err
+		})
+	})
+	const begin = "S: 220 ...\nC: EHLO a\nS: 250-*\nS: 250 ...\nC: MAIL FROM:<>\nS: 250 ...\nC: RCPT TO:<b@example.com>\nS: 250 ...\nC: DATA\nS: 354 ..."
+	for range 3 {
+		talk(t, s, begin, "C: panic panic\nC: .\nS: 421 ...\nS: <close>")
+	}
+	talk(t, s, begin, "C: good\nC: .\nS: 250 ...", "C: QUIT\nS: 221 ...\nS: <close>")
+	if n := len(s.Messages()); n != 1 {
+		t.Errorf("%d messages are recorded", n)
 	}
 }
