@@ -3,6 +3,7 @@ package dnstest_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/postrider/postrider/mx/dns"
@@ -56,4 +57,19 @@ func ExampleQuote() {
 	err := zone.Add("example.org TXT " + dnstest.Quote(`say "hello"`+"\r\n"))
 	fmt.Println(dnstest.Quote(`say "hello"`+"\r\n"), err)
 	// Output: "say \"hello\"\013\010" <nil>
+}
+
+// Any program that asks a DNS server can ask a zone.
+func ExampleServer() {
+	server, err := dnstest.MustParse("example.org A 192.0.2.1").Serve("")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server.Addr().String())
+	}}
+	fmt.Println(r.LookupHost(context.Background(), "example.org."))
+	// Output: [192.0.2.1] <nil>
 }

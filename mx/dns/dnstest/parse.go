@@ -141,7 +141,7 @@ func record(t dns.Type, data []word) (r set, err error) {
 func (n *node) append(t dns.Type, ttl time.Duration, r set) {
 	s := n.sets[t]
 	if s == nil {
-		s = &set{Answer: dns.Answer{TTL: ttl}}
+		s = &set{typ: t, Answer: dns.Answer{TTL: ttl}}
 		n.sets[t] = s
 	}
 	s.TTL = min(s.TTL, ttl)

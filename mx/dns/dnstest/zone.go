@@ -94,7 +94,7 @@ func (z *Zone) Resolve(ctx context.Context, name string, t dns.Type) (dns.Answer
 	q := Query{key(name), t}
 	z.mu.Lock()
 	z.asked = append(z.asked, q)
-	found := z.find(name, t)
+	found := z.find(name, t, false)
 	z.mu.Unlock()
 	err := ctx.Err()
 	if err == nil && found.failure == stall {
