@@ -5,8 +5,14 @@ package authres
 type Field struct {
 	// AuthServID names whoever evaluated the message, in most cases by the
 	// name of a host (§2.5). Others believe the field only if they trust it.
+	// If empty, "localhost" is written.
 	AuthServID string
-	Results    []Result
+	// Results are what came of the methods, in the order in which they stand.
+	Results []Result
+	// UTF8 tells that the message is an internationalized one, whose header
+	// may hold UTF-8 (RFC 6532). If false, domain names are written in A-labels
+	// and "?" for any other character that is not ASCII.
+	UTF8 bool
 }
 
 // A Result is what came of one method, tried once: a message with two

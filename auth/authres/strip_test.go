@@ -1,0 +1,270 @@
+package authres
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+const ourID = "mx.example.org"
+
+// Fields that claim to be ours, or may.
+var forged = []string{
+	"Authentication-Results: mx.example.org; dkim=pass\r\n",
+	"AUTHENTICATION-RESULTS:MX.Example.ORG;dkim=pass\r\n",
+	"authentication-results : mx.example.org. ; dkim=pass\r\n",
+	"Authentication-Results\t: mx.example.org 1; dkim=pass\r\n",
+	"Authentication-Results\r\n : mx.example.org; dkim=pass\r\n",
+	"Authentication-Results:\r\n\tmx.example.org;\r\n dkim=pass\r\n header.d=example.org\r\n",
+	"Authentication-Results:\r\n \r\n mx.example.org; dkim=pass\r\n",
+	"Authentication-Results: \"mx.example.org\"; dkim=pass\r\n",
+	"Authentication-Results: (a (b\r\n c)) \"mx.example\\.org\" (d); dkim=pass\r\n",
+	"Authentication-Results: \" mx.example.org\"; dkim=pass\r\n",
+	"Authentication-Results: =?utf-8?q?mx=2Eexample=2Eorg?=; dkim=pass\r\n",
+	"Authentication-Results: mx.example.org (x) . ; dkim=pass\r\n",
+	"Authentication-Results: mx . example . org; dkim=pass\r\n",
+	"Authentication-Results: mx.example.org dkim=pass\r\n",
+	"Authentication-Results: mx.example.org\r\n",
+	"Authentication-Results: mx.example.org/1; dkim=pass\r\n",
+	"Authentication-Results: mx.example.org 2; dkim=pass\r\n",
+	"Authentication-Results: other.example 2; dkim=pass\r\n",
+	"Authentication-Results: spf=pass (sender IP is 192.0.2.1)\r\n",
+	"Authentication-Results: (mx.example.org; dkim=pass\r\n",
+	"Authentication-Results: \"mx.example.org; dkim=pass\r\n",
+	"Authentication-Results: \"\"; dkim=pass\r\n",
+	"Authentication-Results:\r\n",
+	"Authentication-Results:;\r\n",
+	"Authentication-Results: mx.example\x00.org; dkim=pass\r\n",
+	"Authentication-Results: mx.example.org; broken (\r\n",
+	"Authentication-Results: ｍｘ.example。org; dkim=pass\r\n",
+	"Authentication-Results: (" + strings.Repeat("x", maxHeld) + ") other.example; none\r\n",
+	"Authentication-Results" + strings.Repeat(" ", maxHeld) + ": mx.example.org; none\r\n",
+	"Authentication-Results: mx.example.org; x=y\nSubject: z\r\n",
+	"Authentication-Results:\n mx.example.org; x=y\r\n",
+	"Authentication-Results: mx.example.org; x=y\n\r\n",
+}
+
+// Fields that are none of our business.
+var allowed = []string{
+	"Authentication-Results: other.example; dkim=pass\r\n",
+	"Authentication-Results: \"other.example\" (mx.example.org;) 1; dkim=pass\r\n",
+	"Authentication-Results: example.org; mx.example.org; ((\r\n",
+	"Authentication-Results: xmx.example.org; none\r\n",
+	"Authentication-Results-Not: mx.example.org; none\r\n",
+	"X-Authentication-Results: mx.example.org; dkim=pass\r\n",
+	"ARC-Authentication-Results: i=1; mx.example.org; dkim=pass\r\n",
+	"Authentication-Results\r\n",
+	"Authentication-Results mx.example.org: none\r\n",
+	"Authentication: x\r\n",
+	"Subject: a\r\n Authentication-Results: mx.example.org; dkim=pass\r\n",
+	"\xff: \x00\r\n",
+	"Bare: a\rb\nc\r\n",
+	": none\r\n",
+	"Received-SPF: pass\r\n",
+	"Authentication-Results: other.example; " + strings.Repeat("x", maxHeld) + "\r\n",
+}
+
+// strip runs the transform over the message in all its forms and compares.
+func strip(t *testing.T, s *Strip, msg string) string {
+	t.Helper()
+	want := string(s.Header([]byte(msg)))
+	for _, size := range []int{1, 2, 3, 7, 4096, len(msg) + 1} {
+		var b bytes.Buffer
+		w := s.Writer(&b)
+		for chunk := range slices.Chunk([]byte(msg), size) {
+			if n, err := w.Write(chunk); n != len(chunk) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); got != want {
+			t.Fatalf("%q written in pieces of %d:\n got %q\nwant %q", msg, size, got, want)
+		}
+	}
+	for _, r := range []io.Reader{strings.NewReader(msg), iotest.OneByteReader(strings.NewReader(msg)), iotest.DataErrReader(strings.NewReader(msg))} {
+		got, err := io.ReadAll(s.Reader(r))
+		if err != nil || string(got) != want {
+			t.Fatalf("%q read:\n got %q %v\nwant %q", msg, got, err, want)
+		}
+	}
+	return want
+}
+
+func TestStrip(t *testing.T) {
+	s := &Strip{AuthServID: "MX.example.org."}
+	const body = "\r\nAuthentication-Results: mx.example.org; dkim=pass\r\n\r\n.\n\x00"
+	for _, bad := range forged {
+		for _, good := range allowed {
+			for _, order := range []string{"", "b", "g", "bb", "gg", "bg", "gb", "gbg", "bgb"} {
+				msg := strings.NewReplacer("b", bad, "g", good).Replace(order)
+				want := strings.Repeat(good, strings.Count(order, "g")) + body
+				if got := s.Header([]byte(msg + body)); string(got) != want {
+					t.Fatalf("%q:\n got %q\nwant %q", msg, got, want)
+				}
+			}
+		}
+		strip(t, s, "A: b\r\n"+bad+"C: d\r\n"+body)
+	}
+	for _, msg := range []string{"", "\r\n", "x", "\r", "\n", "Subject: x", "Authentication-Results", "Authentication-Results: other.example;", "A: b\r\n\r"} {
+		if got := strip(t, s, msg); got != msg {
+			t.Errorf("%q: %q", msg, got)
+		}
+	}
+	// These would become part of the field that is put on top.
+	for _, msg := range []string{" ; dkim=pass\r\n", "\t\r\n \n; x\r\n\t\r\n", " Authentication-Results: mx.example.org; a=b\r\n"} {
+		if got := strip(t, s, msg+"A: b\r\n c\r\n\r\n d"); got != "A: b\r\n c\r\n\r\n d" {
+			t.Errorf("%q: %q", msg, got)
+		}
+	}
+	for _, msg := range []string{"Authentication-Results:", "Authentication-Results: mx.example.org; a=b", "Authentication-Results: mx.exa"} {
+		if got := strip(t, s, "A: b\r\n"+msg); got != "A: b\r\n" {
+			t.Errorf("%q: %q", msg, got)
+		}
+	}
+}
+
+func TestStripNames(t *testing.T) {
+	const (
+		a     = "Authentication-Results: a.example; none\r\n"
+		b     = "Authentication-Results: xn--bcher-kva.example; none\r\n"
+		bU    = "Authentication-Results: BÜCHER.example; none\r\n"
+		c     = "Authentication-Results: c.example; none\r\n"
+		spf   = "Received-spf: pass\r\n"
+		other = "Received: x\r\n"
+	)
+	for _, tt := range []struct {
+		s    Strip
+		want string
+	}{
+		{Strip{}, spf + other},
+		{Strip{Fields: []string{"received-SPF", ""}}, other},
+		{Strip{AuthServID: "a.example"}, b + bU + c + spf + other},
+		{Strip{AuthServID: "bücher.example", More: []string{"", "C.example"}}, a + spf + other},
+		{Strip{More: []string{"xn--bcher-kva.example."}, Fields: []string{"Received", "Received-SPF"}}, a + c},
+	} {
+		if got := strip(t, &tt.s, a+b+bU+c+spf+other); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.s, got, tt.want)
+		}
+	}
+}
+
+// Where a field begins behind a bare CR or LF, taking it out would join what
+// stands before and behind it for those who read CRLF only.
+func TestStripBehindBareLineEnds(t *testing.T) {
+	s := &Strip{AuthServID: ourID}
+	const claim = "Authentication-Results: mx.example.org; dkim=pass"
+	for in, want := range map[string]string{
+		"A: b\n" + claim + "\r\nC: d\r\n":                                         "A: b\n " + claim + "\r\nC: d\r\n",
+		"A: b\r" + claim + "\r\nC: d\r\n":                                         "A: b\r " + claim + "\r\nC: d\r\n",
+		"A: b\n\n" + claim + "\n" + claim + "\r\nC: d\r\n":                        "A: b\n\n " + claim + "\n " + claim + "\r\nC: d\r\n",
+		"A: b\n\r\n" + claim + "\r\n":                                             "A: b\n\r\n",
+		claim + "\n" + claim + "\nX: y\r\n " + claim + "\r\nC: d\r\n":             "C: d\r\n",
+		"Authentication-Results: other.example;\n" + claim + "\r\nC: d\r\n":       "Authentication-Results: other.example;\n " + claim + "\r\nC: d\r\n",
+		"A: b\r\r\n" + claim + "\r\n\r\n" + claim:                                 "A: b\r\r\n\r\n" + claim,
+		"A: b\nAuthentication-Results: (" + strings.Repeat("x", maxHeld) + "\r\n": "A: b\n Authentication-Results: (" + strings.Repeat("x", maxHeld) + "\r\n",
+	} {
+		if got := strip(t, s, in); got != want {
+			t.Errorf("%.200q:\n got %.200q\nwant %.200q", in, got, want)
+		}
+	}
+}
+
+func TestStripErrors(t *testing.T) {
+	s := &Strip{AuthServID: ourID}
+	r := s.Reader(io.MultiReader(strings.NewReader("A: b\r\nAuth"), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if got, err := io.ReadAll(r); string(got) != "A: b\r\nAuth" || err != io.ErrUnexpectedEOF {
+		t.Errorf("%q %v", got, err)
+	}
+	w := s.Writer(brokenWriter{})
+	if _, err := w.Write([]byte("A: b\r\n\r\n")); err != io.ErrClosedPipe {
+		t.Error(err)
+	}
+	if _, err := w.Write([]byte("body")); err != io.ErrClosedPipe {
+		t.Error(err)
+	}
+	if err := w.Close(); err != io.ErrClosedPipe {
+		t.Error(err)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// Large headers cost their size and no more, whatever they are made of.
+func TestStripIsLinear(t *testing.T) {
+	s := &Strip{AuthServID: ourID}
+	for _, piece := range []string{"x", "\r", "\n", "A\r\n", "Authentication-Results", "Authentication-Results ", "Authentication-Results: (\r\n", "Authentication-Results: other.example;\n"} {
+		msg := []byte(strings.Repeat(piece, 1<<20/len(piece)))
+		allocs := testing.AllocsPerRun(1, func() {
+			w := s.Writer(io.Discard)
+			for chunk := range slices.Chunk(msg, 32<<10) {
+				_, _ = w.Write(chunk)
+			}
+			_ = w.Close()
+		})
+		if perField := float64(bytes.Count(msg, []byte("\n")) * 8); allocs > 100+perField {
+			t.Errorf("%q: %.0f allocations", piece, allocs)
+		}
+	}
+}
+
+func FuzzStrip(f *testing.F) {
+	for _, bad := range forged {
+		if len(bad) < 200 {
+			f.Add("A: b\r\n" + bad + "\r\nbody")
+			f.Add("A: b\n" + bad + "\r\nbody")
+		}
+	}
+	for _, good := range allowed {
+		if len(good) < 200 {
+			f.Add(good + forged[0] + "\r\n" + good)
+		}
+	}
+	s := &Strip{AuthServID: ourID}
+	ids := []string{ourID}
+	f.Fuzz(func(t *testing.T, msg string) {
+		got := strip(t, s, msg)
+		if again := string(s.Header([]byte(got))); again != got {
+			t.Fatalf("%q becomes %q, and that becomes %q", msg, got, again)
+		}
+		if !strings.Contains(strings.ToLower(msg), "authentication-results") && got != msg && msg[0] != ' ' && msg[0] != '\t' {
+			t.Fatalf("%q becomes %q", msg, got)
+		}
+		header, _, _ := strings.Cut("\r\n"+got, "\r\n\r\n")
+		unbare := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(header)
+		for _, lines := range [][]string{strings.Split(header, "\r\n"), strings.Split(header, "\n"), strings.Split(unbare, "\n")} {
+			for _, value := range claimed(lines) {
+				if f, err := Parse(value); err == nil && sameName(f.AuthServID) == ourID {
+					t.Fatalf("%q becomes %q, which still says %q", msg, got, value)
+				}
+				if claims(value, ids) == ours {
+					t.Fatalf("%q becomes %q, which still says %q", msg, got, value)
+				}
+			}
+		}
+	})
+}
+
+// claimed returns the values of the Authentication-Results fields.
+func claimed(lines []string) (values []string) {
+	var fields []string
+	for _, line := range lines {
+		if n := len(fields); n > 0 && line != "" && (line[0] == ' ' || line[0] == '\t') {
+			fields[n-1] += "\r\n" + line
+		} else {
+			fields = append(fields, line)
+		}
+	}
+	for _, f := range fields {
+		if name, value, ok := strings.Cut(f, ":"); ok && strings.EqualFold(strings.TrimRight(name, " \t\r\n"), FieldName) {
+			values = append(values, value)
+		}
+	}
+	return values
+}
