@@ -1,0 +1,134 @@
+package spf
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"github.com/postrider/postrider/auth/authres"
+	"github.com/postrider/postrider/mx/dns"
+)
+
+// policyDomain returns the domain of an identity in A-labels. A reason says why
+// it cannot have a policy (§4.3).
+func policyDomain(domain string) (ascii, why string) {
+	ascii = strings.TrimSuffix(domain, ".")
+	switch {
+	case ascii == "":
+		return "", "no domain"
+	case ascii[0] == '[':
+		return "", "address literal instead of a domain"
+	case !isASCII(ascii):
+		if len(ascii) > 4*maxName {
+			return "", "domain too long"
+		}
+		var err error
+		if ascii, err = idna.Lookup.ToASCII(ascii); err != nil { // RFC 8616 §4
+			return "", "domain with a label that is not a U-label"
+		}
+	}
+	if !dns.ValidName(ascii) || !multiLabel(ascii) {
+		return "", "not a fully qualified domain name"
+	}
+	if _, err := netip.ParseAddr(ascii); err == nil {
+		return "", "address instead of a domain"
+	}
+	return ascii, ""
+}
+
+func multiLabel(name string) bool { return strings.IndexByte(name, '.') >= 0 }
+
+// names are the host names of the client (§5.5), looked up once for all that
+// asks for them.
+type names struct {
+	asked, void bool
+	list        []name
+}
+
+// A name is what a PTR record says. It is valid if the client's address is
+// among its own.
+type name struct {
+	host         string
+	known, valid bool
+}
+
+// ptr is §5.5.
+func (e *evaluation) ptr(target string) (matched bool, failure authres.Verdict) {
+	e.reverse()
+	if e.names.void {
+		return false, e.void(target)
+	}
+	for i := range e.names.list {
+		if n := &e.names.list[i]; isAtOrBelow(n.host, target) && e.validate(n) {
+			return true, ""
+		}
+	}
+	return false, ""
+}
+
+// validatedName returns what %{p} stands for: the domain, else a name below it,
+// else any (§7.3).
+func (e *evaluation) validatedName(domain string) string {
+	e.reverse()
+	for _, suits := range []func(host string) bool{
+		func(host string) bool { return strings.EqualFold(host, domain) },
+		func(host string) bool { return isAtOrBelow(host, domain) },
+		func(string) bool { return true },
+	} {
+		for i := range e.names.list {
+			if n := &e.names.list[i]; suits(n.host) && e.validate(n) {
+				return n.host
+			}
+		}
+	}
+	return "unknown"
+}
+
+// reverse looks up the names of the client. A failure leaves it without (§5.5).
+func (e *evaluation) reverse() {
+	if e.names.asked {
+		return
+	}
+	e.names.asked = true
+	answer, err := e.resolve(strings.TrimSuffix(dns.ReverseName(e.ip), "."), dns.PTR)
+	e.names.void = err == nil && answer.Empty()
+	for i, host := range answer.Names {
+		if i == maxPTR { // §4.6.4
+			break
+		}
+		if host = strings.TrimSuffix(host, "."); dns.ValidName(host) {
+			e.names.list = append(e.names.list, name{host: host})
+		}
+	}
+}
+
+// validate reports whether a name leads back to the client. One that cannot be
+// looked up does not (§5.5). What the DNS has nothing for counts for nothing
+// here: whoever has the client's address chooses its names, not the policy.
+func (e *evaluation) validate(n *name) bool {
+	if !n.known {
+		answer, err := e.resolve(n.host, e.addressType())
+		n.known, n.valid = true, err == nil && slices.Contains(answer.Addrs, e.ip)
+	}
+	return n.valid
+}
+
+// isAtOrBelow reports whether host is domain or one of its subdomains.
+func isAtOrBelow(host, domain string) bool {
+	n := len(host) - len(domain)
+	return n >= 0 && strings.EqualFold(host[n:], domain) && (n == 0 || host[n-1] == '.')
+}
+
+// inOrder returns MX records as they are, or, if not all of them can be looked
+// at, sorted: the verdict must not depend on the order of an answer.
+func inOrder(records []dns.MXRecord) []dns.MXRecord {
+	if len(records) <= maxMX {
+		return records
+	}
+	return slices.SortedFunc(slices.Values(records), func(a, b dns.MXRecord) int {
+		return cmp.Or(cmp.Compare(a.Preference, b.Preference), strings.Compare(a.Host, b.Host))
+	})
+}
