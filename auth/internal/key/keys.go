@@ -100,6 +100,9 @@ func (l *Lookup) Wait(ctx context.Context) (*Record, *Problem) {
 }
 
 func (l *Lookup) find(ctx context.Context, resolver dns.Resolver) (*Record, *Problem) {
+	if resolver == nil {
+		return nil, Unavailable
+	}
 	answer, err := resolver.Resolve(ctx, l.name+".", dns.TXT)
 	if err != nil {
 		return nil, Unavailable

@@ -80,7 +80,7 @@ func (b *body) write(p []byte) {
 func (b *body) close() {
 	if b.cr {
 		b.cr = false
-		b.data([]byte("\r"))
+		b.data(crlfs[:1])
 	}
 	if b.wrote || b.canon == Simple { // an empty body stays empty only when relaxed
 		b.emit(crlfs[:2])
@@ -174,14 +174,18 @@ func (b *body) data(p []byte) {
 	}
 	if b.space {
 		b.space = false
-		b.emit([]byte(" "))
+		b.emit(oneSpace)
 	}
 	b.wrote = true
 	b.emit(p)
 }
 
-// crlfs are the line ends of many empty lines. It is never changed.
-var crlfs = bytes.Repeat([]byte("\r\n"), 512)
+// What is written often: the line ends of many empty lines, and a space. It is
+// never changed.
+var (
+	crlfs    = bytes.Repeat([]byte("\r\n"), 512)
+	oneSpace = []byte(" ")
+)
 
 // emit gathers short pieces, and hands on long ones in place.
 func (b *body) emit(p []byte) {

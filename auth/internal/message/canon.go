@@ -83,6 +83,8 @@ func AppendField(dst []byte, canon Canon, f Field) []byte {
 	return h.buf
 }
 
+var colon = []byte(":")
+
 // name writes the name in lower case and the colon, with no white space
 // between them (RFC 6376 §3.4.2).
 func (h *FieldHash) name(f Field) {
@@ -98,7 +100,7 @@ func (h *FieldHash) name(f Field) {
 			h.buf = append(h.buf, lower(c))
 		}
 	}
-	h.write([]byte(":"))
+	h.write(colon)
 	h.begun, h.space = false, false
 }
 
@@ -122,7 +124,7 @@ func (h *FieldHash) value(v []byte) {
 			n = 1
 		}
 		if h.space && h.begun {
-			h.write([]byte(" "))
+			h.write(oneSpace)
 		}
 		h.begun, h.space = true, false
 		h.write(v[:n])
@@ -130,7 +132,7 @@ func (h *FieldHash) value(v []byte) {
 	}
 }
 
-func (h *FieldHash) endLine() { h.write([]byte("\r\n")) }
+func (h *FieldHash) endLine() { h.write(crlfs[:2]) }
 
 func (h *FieldHash) write(p []byte) {
 	if h.hash != nil && len(p) >= cap(h.buf)/2 {
