@@ -68,8 +68,10 @@ func (s *signature) parse(v *Verifier, f message.Field, at int) {
 	s.field, s.length = at, -1
 	var t tags
 	problem := s.scan(f.Value(), &t)
-	// Who signed is told even if the rest is of no use.
+	// Who signed, and how, is told even if the rest is of no use.
 	var isDomain, isSelector bool
+	s.algorithm, _ = key.ParseAlgorithm(t.a)
+	s.Algorithm = s.algorithm.Name
 	s.Domain, isDomain = key.Domain(t.d)
 	s.Selector, isSelector = key.Selector(t.s)
 	switch {

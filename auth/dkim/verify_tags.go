@@ -156,13 +156,11 @@ func (s *signature) parseQuery(t *tags) *key.Problem {
 	return otherQuery
 }
 
-// parseAlgorithm reads a=, and bh=, which depends on it.
+// parseAlgorithm judges a=, and reads bh=, which depends on it.
 func (s *signature) parseAlgorithm(v *Verifier, t *tags) *key.Problem {
-	var ok bool
-	if s.algorithm, ok = key.ParseAlgorithm(t.a); !ok {
+	if s.algorithm.Name == "" {
 		return otherMethod
 	}
-	s.Algorithm = s.algorithm.Name
 	if s.algorithm.Hash == crypto.SHA1 && !v.AllowSHA1 {
 		return historic
 	}
