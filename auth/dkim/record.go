@@ -1,0 +1,111 @@
+package dkim
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/postrider/postrider/auth/internal/signing"
+)
+
+// Record returns the text of the TXT record that publishes a key, a public one
+// or, as every signer has its public half, a private one (RFC 6376 §3.6.1). It
+// belongs at the name that [Signer.RecordName] gives.
+//
+// Each of the tags, as in "t=s", is added before the key: "t=y" says that the
+// domain is trying DKIM out, "t=s" that signatures with the key never have an
+// Identity below the domain, "n=" is a note to people.
+//
+// Most programs that manage a zone take the text as it is. One that wants the
+// lines of a zone file gets them from [MasterFile]: strings in the DNS have at
+// most 255 octets, which is less than an RSA key of 2048 bits needs.
+func Record(key any, tags ...string) (string, error) {
+	if signer, ok := key.(crypto.Signer); ok {
+		key = signer.Public()
+	}
+	var t KeyType
+	var data []byte
+	switch public := key.(type) {
+	case *rsa.PublicKey:
+		if n := public.N.BitLen(); n < signing.MinRSA || n > signing.MaxRSA { // RFC 8301 §3.2
+			return "", fmt.Errorf("dkim: record: an RSA key of %d bits; it has to have %d to %d", n, signing.MinRSA, signing.MaxRSA)
+		}
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			return "", fmt.Errorf("dkim: record: %w", err)
+		}
+		t, data = RSA, der
+	case ed25519.PublicKey:
+		t, data = Ed25519, public // RFC 8463 §4: without any wrapping
+	default:
+		return "", fmt.Errorf("dkim: record: DKIM has no signatures with a %T", key)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "v=DKIM1; k=%s; ", t) // v= comes first, §3.6.1
+	for _, tag := range tags {
+		if err := checkRecordTag(tag); err != nil {
+			return "", err
+		}
+		b.WriteString(tag + "; ")
+	}
+	b.WriteString("p=" + base64.StdEncoding.EncodeToString(data))
+	return b.String(), nil
+}
+
+// checkRecordTag checks that what is added to a record is one tag, and none of
+// those that Record writes (§3.2, §3.6.1).
+func checkRecordTag(tag string) error {
+	name, value, ok := strings.Cut(tag, "=")
+	switch {
+	case !ok, !strings.Contains(" t n s h ", " "+name+" "), len(tag) > 255:
+		return fmt.Errorf("dkim: record: %q is none of the tags t=, n=, s= and h=", tag)
+	case strings.ContainsFunc(value, func(r rune) bool { return r == ';' || r < ' ' || r > '~' }),
+		strings.TrimSpace(value) != value:
+		return fmt.Errorf("dkim: record: %q has a character that cannot stand in a tag", tag)
+	}
+	return nil
+}
+
+// MasterFile returns a TXT record in the form of a zone file (RFC 1035 §5.1),
+// its text cut into strings of at most 255 octets, on several lines if there is
+// more than one:
+//
+//	s2026._domainkey.example.org. IN TXT ( "v=DKIM1; k=rsa; p=MIIBIjANBgkqhk…"
+//		"…AQAB" )
+//
+// The name is absolute, with or without its final dot.
+func MasterFile(name, text string) string {
+	const most = 255 // RFC 1035 §3.3
+	b := []byte(strings.TrimSuffix(name, ".") + ". IN TXT ")
+	long := len(text) > most
+	if long {
+		b = append(b, "( "...)
+	}
+	for first := true; first || text != ""; first = false {
+		part := text[:min(len(text), most)]
+		text = text[len(part):]
+		if !first {
+			b = append(b, "\n\t"...)
+		}
+		b = append(b, '"')
+		for _, c := range []byte(part) {
+			switch {
+			case c == '"', c == '\\':
+				b = append(b, '\\', c)
+			case c < ' ' || c > '~':
+				b = fmt.Appendf(b, "\\%03d", c)
+			default:
+				b = append(b, c)
+			}
+		}
+		b = append(b, '"')
+	}
+	if long {
+		b = append(b, " )"...)
+	}
+	return string(append(b, '\n'))
+}
