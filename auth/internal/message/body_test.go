@@ -189,3 +189,15 @@ func TestBodyHash(t *testing.T) {
 		}
 	}
 }
+
+// A header that the end of the message ends is judged like another: a body of
+// nothing can be hashed.
+func TestBodyHashWithoutEmptyLine(t *testing.T) {
+	var h *BodyHash
+	m := New(Limits{}, func(m *Message) { h = m.BodyHash(Simple, crypto.SHA256, -1) })
+	m.Write([]byte("From: a@example.org\r\n"))
+	m.Close()
+	if want := sha256.Sum256([]byte("\r\n")); !bytes.Equal(h.Sum(), want[:]) { // RFC 6376 §3.4.3
+		t.Errorf("%x", h.Sum())
+	}
+}

@@ -81,10 +81,10 @@ func (m *Message) Close() {
 	if m.closed {
 		return
 	}
-	m.closed = true
 	if !m.done {
 		m.lastLine()
 	}
+	m.closed = true
 	for i, b := range m.bodies {
 		if b != nil {
 			b.close()
