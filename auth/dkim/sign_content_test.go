@@ -147,7 +147,7 @@ func TestSignedContentIsClosed(t *testing.T) {
 // Messages are streams: what is held does not grow with them.
 func TestSigningHoldsNothing(t *testing.T) {
 	rsa, ed := newSigner("rsa", rsaKey()), newSigner("ed", edKey)
-	line := strings.NewReader(strings.Repeat(strings.Repeat("word  ", 12)+"\r\n", 1000))
+	line := bytes.NewReader(bytes.Repeat([]byte(strings.Repeat("word  ", 12)+"\r\n"), 1000))
 	used := func(times int) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -1,0 +1,155 @@
+package dkim_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"fmt"
+	"io"
+	"log"
+	"strings"
+
+	"github.com/postrider/postrider/auth/dkim"
+	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/server/smtptest"
+	"github.com/postrider/postrider/smtp"
+)
+
+const letter = "From: ann@example.org\r\n" +
+	"To: bob@example.com\r\n" +
+	"Subject: Hello\r\n" +
+	"\r\n" +
+	"How are you?\r\n"
+
+// exampleKey is always the same one, as no key for mail should be.
+var exampleKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+
+// A message that is sent is signed first, and its key is in the DNS.
+func ExampleSigner() {
+	signer := &dkim.Signer{Domain: "example.org", Selector: "2026a", Key: exampleKey}
+	name, _ := signer.RecordName()
+	text, _ := dkim.Record(exampleKey)
+	fmt.Println(name, "TXT", text)
+
+	signed, err := dkim.Sign(smtp.BytesContent([]byte(letter)), signer)
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := smtptest.NewUnstartedServer()
+	if err := s.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	c := &client.Client{Addr: s.Addr, TLSConfig: s.ClientTLSConfig()}
+	defer c.Close()
+	env, _ := smtp.NewEnvelope("ann@example.org", "bob@example.com")
+	if _, err := c.Send(context.Background(), env, signed); err != nil {
+		log.Fatal(err)
+	}
+	field := s.Messages()[0].Header("DKIM-Signature")
+	fmt.Println(strings.HasPrefix(field, "v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org;"))
+	// Output:
+	// 2026a._domainkey.example.org TXT v=DKIM1; k=ed25519; p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=
+	// true
+}
+
+// A message that passes by is signed on the way to where it is kept. What
+// belongs in front of it is known when all of it has passed.
+func ExampleSigning() {
+	signer := &dkim.Signer{Domain: "example.org", Selector: "2026a", Key: exampleKey}
+	signing, err := dkim.BeginSigning(signer)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var kept bytes.Buffer
+	if _, err := io.Copy(io.MultiWriter(&kept, signing), strings.NewReader(letter)); err != nil {
+		log.Fatal(err)
+	}
+	prefix, err := signing.Finish()
+	if err != nil {
+		log.Fatal(err)
+	}
+	name, _, _ := strings.Cut(string(prefix), ":")
+	fmt.Println(name)
+	fmt.Print(strings.ReplaceAll(kept.String(), "\r\n", "\n"))
+	// Output:
+	// DKIM-Signature
+	// From: ann@example.org
+	// To: bob@example.com
+	// Subject: Hello
+	//
+	// How are you?
+}
+
+// Not every verifier knows Ed25519 yet, so a domain that uses it signs twice.
+func ExampleSignatures() {
+	var signers []*dkim.Signer
+	for _, t := range []dkim.KeyType{dkim.RSA, dkim.Ed25519} {
+		key, err := dkim.GenerateKey(t, 0)
+		if err != nil {
+			log.Fatal(err)
+		}
+		signers = append(signers, &dkim.Signer{Domain: "example.org", Selector: string(t), Key: key})
+	}
+	fields, err := dkim.Signatures(strings.NewReader(letter), signers...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for line := range strings.Lines(string(fields)) {
+		if strings.HasPrefix(line, "DKIM-Signature:") {
+			fmt.Println(strings.TrimSpace(line))
+		}
+	}
+	// Output:
+	// DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=rsa;
+	// DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org;
+}
+
+// A key is made once, kept in a file, and published.
+func ExampleKeyType() {
+	for _, t := range []dkim.KeyType{dkim.RSA, dkim.Ed25519} {
+		key, err := dkim.GenerateKey(t, 0)
+		if err != nil {
+			log.Fatal(err)
+		}
+		text, err := dkim.MarshalPrivateKey(key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		again, err := dkim.ParsePrivateKey(text)
+		if err != nil {
+			log.Fatal(err)
+		}
+		record, err := dkim.Record(again)
+		if err != nil {
+			log.Fatal(err)
+		}
+		same := key.(interface{ Equal(crypto.PrivateKey) bool }).Equal(again)
+		before, _, _ := strings.Cut(record, "p=")
+		fmt.Println(same, len(record), strings.TrimSpace(before))
+	}
+	// Output:
+	// true 410 v=DKIM1; k=rsa;
+	// true 66 v=DKIM1; k=ed25519;
+}
+
+func ExampleMasterFile() {
+	record, err := dkim.Record(exampleKey, "t=s", "n=made for an example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(dkim.MasterFile("2026a._domainkey.example.org", record))
+	// Output:
+	// 2026a._domainkey.example.org. IN TXT "v=DKIM1; k=ed25519; t=s; n=made for an example; p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="
+}
+
+func ExampleCanonicalization() {
+	signer := &dkim.Signer{Domain: "example.org", Selector: "2026a", Key: exampleKey, Header: dkim.Simple}
+	fields, err := dkim.Signatures(strings.NewReader(letter), signer)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.Contains(string(fields), "c=simple/relaxed"))
+	// Output: true
+}
