@@ -74,6 +74,7 @@ func (v *Verifier) Begin(ctx context.Context) *Check {
 func (v *Verifier) Attach(m *message.Message, keys *key.Keys) *Check {
 	c := &Check{v: v, keys: keys}
 	c.begin(m)
+	keys.Go()
 	return c
 }
 
@@ -88,6 +89,7 @@ type Check struct {
 	own        *message.Message // nil if it is another's
 	keys       *key.Keys
 	message    *message.Message // set when the header is complete
+	first      bool             // it was so before this Write
 	signatures []signature      // from top to bottom
 	over       bool
 	results    []Result
@@ -99,7 +101,14 @@ func (c *Check) Write(p []byte) (int, error) {
 	if c.own == nil || c.over {
 		return len(p), nil
 	}
-	return c.own.Write(p)
+	c.own.Write(p)
+	if c.message != nil && (c.first || !c.own.InBody()) {
+		// More is to come: look the keys up meanwhile. When the whole message
+		// came at once there is nothing to do meanwhile.
+		c.keys.Go()
+	}
+	c.first = c.message != nil
+	return len(p), nil
 }
 
 // Finish ends the message and returns a result for each signature, from the
@@ -152,7 +161,7 @@ func (c *Check) begin(m *message.Message) {
 	c.signatures = c.v.find(m)
 	for _, s := range c.v.choose(m, c.signatures) {
 		s.body = m.BodyHash(s.bodyCanon, s.algorithm.Hash, s.length)
-		s.key = c.keys.Start(s.Selector, s.Domain)
+		s.key = c.keys.Want(s.Selector, s.Domain)
 	}
 }
 

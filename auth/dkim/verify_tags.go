@@ -223,8 +223,7 @@ func (s *signature) parseLength(v *Verifier, t *tags) *key.Problem {
 func tellApart(results []Result, signatures []signature) {
 	texts := make([]string, len(results))
 	for i := range signatures {
-		text := tag.AppendCompact(make([]byte, 0, maxData), signatures[i].text)
-		texts[i] = string(text[:min(len(text), maxPrefix)])
+		texts[i] = prefix(signatures[i].text)
 	}
 	for i, text := range texts {
 		n := min(len(text), 8)
@@ -235,4 +234,13 @@ func tellApart(results []Result, signatures []signature) {
 		}
 		results[i].Signature = text[:n]
 	}
+}
+
+func prefix(text []byte) string {
+	var room [maxPrefix]byte
+	n := 0
+	for word := range bytes.FieldsSeq(text) {
+		n += copy(room[n:], word)
+	}
+	return string(room[:n])
 }

@@ -15,15 +15,16 @@ type Limits struct {
 	Timeout time.Duration // from the first lookup on. If zero, 20 seconds
 }
 
-// Keys looks up the keys of one message, each once. Start and Close are for
-// one goroutine; Wait is safe for concurrent use.
+// Keys looks up the keys of one message, each once. It is for one goroutine.
 type Keys struct {
 	ctx      context.Context
 	resolver dns.Resolver
 	limits   Limits
+	ended    <-chan struct{} // of the context that NewKeys was given
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	lookups  []*Lookup
+	begun    int // of lookups
 }
 
 // NewKeys returns a Keys. Its lookups end with ctx.
@@ -34,23 +35,26 @@ func NewKeys(ctx context.Context, resolver dns.Resolver, limits Limits) *Keys {
 	if limits.Timeout == 0 {
 		limits.Timeout = 20 * time.Second
 	}
-	return &Keys{ctx: ctx, resolver: resolver, limits: limits}
+	return &Keys{ctx: ctx, ended: ctx.Done(), resolver: resolver, limits: limits}
 }
 
-// A Lookup is a key that is being looked up.
+// A Lookup is a key that is wanted.
 type Lookup struct {
+	keys    *Keys
 	name    string
-	done    chan struct{}
+	done    chan struct{} // nil if no goroutine is about it
+	over    bool          // without a goroutine
 	record  *Record
 	problem *Problem
 }
 
-// Start begins the lookup of the key that domain, in A-labels, publishes under
-// selector (RFC 6376 §3.6.2.1). A name that was asked for before costs nothing.
-func (k *Keys) Start(selector, domain string) *Lookup {
-	name := strings.ToLower(selector + "._domainkey." + domain)
+// Want asks for the key that domain, in A-labels, publishes under selector
+// (RFC 6376 §3.6.2.1). A name that was asked for before costs nothing. The
+// lookup begins with Go, or with Wait.
+func (k *Keys) Want(selector, domain string) *Lookup {
+	name := strings.ToLower(selector + "._domainkey." + domain + ".")
 	if !dns.ValidName(name) {
-		return &Lookup{problem: BadName}
+		return &Lookup{over: true, problem: BadName}
 	}
 	for _, l := range k.lookups {
 		if l.name == name {
@@ -58,18 +62,45 @@ func (k *Keys) Start(selector, domain string) *Lookup {
 		}
 	}
 	if len(k.lookups) >= k.limits.Lookups {
-		return &Lookup{problem: TooManyLookups}
+		return &Lookup{over: true, problem: TooManyLookups}
 	}
+	l := &Lookup{keys: k, name: name}
+	k.lookups = append(k.lookups, l)
+	return l
+}
+
+// Go begins all lookups that are wanted, together. It is called when there is
+// something else to do meanwhile. Otherwise Wait does without a goroutine for
+// a single key, which is what most messages need.
+func (k *Keys) Go() { k.begin(len(k.lookups)) }
+
+// Start is Want and Go.
+func (k *Keys) Start(selector, domain string) *Lookup {
+	l := k.Want(selector, domain)
+	k.Go()
+	return l
+}
+
+func (k *Keys) begin(end int) {
+	for ; k.begun < end; k.begun++ {
+		l := k.lookups[k.begun]
+		if l.over {
+			continue
+		}
+		k.start()
+		l.done = make(chan struct{})
+		k.running.Go(func() {
+			defer close(l.done)
+			l.find(k.ctx)
+		})
+	}
+}
+
+// start sets the time limit.
+func (k *Keys) start() {
 	if k.cancel == nil {
 		k.ctx, k.cancel = context.WithTimeout(k.ctx, k.limits.Timeout)
 	}
-	l := &Lookup{name: name, done: make(chan struct{})}
-	k.lookups = append(k.lookups, l)
-	k.running.Go(func() {
-		defer close(l.done)
-		l.record, l.problem = l.find(k.ctx, k.resolver)
-	})
-	return l
 }
 
 // Close ends the lookups that are under way and waits for their goroutines.
@@ -83,8 +114,11 @@ func (k *Keys) Close() {
 // Wait returns the key, or why there is none. When ctx ends before it is
 // known, it is unavailable.
 func (l *Lookup) Wait(ctx context.Context) (*Record, *Problem) {
-	if l.done == nil {
-		return nil, l.problem
+	if l.done == nil && !l.over {
+		l.wait(ctx)
+	}
+	if l.over {
+		return l.record, l.problem
 	}
 	select {
 	case <-l.done:
@@ -99,17 +133,40 @@ func (l *Lookup) Wait(ctx context.Context) (*Record, *Problem) {
 	}
 }
 
-func (l *Lookup) find(ctx context.Context, resolver dns.Resolver) (*Record, *Problem) {
+// wait does the lookup while others are under way, or sees to it that it is
+// done with them.
+func (l *Lookup) wait(ctx context.Context) {
+	k := l.keys
+	last := len(k.lookups) - 1
+	if k.lookups[last] != l {
+		k.Go()
+		return
+	}
+	k.begin(last)
+	k.start()
+	if done := ctx.Done(); done != nil && done != k.ended {
+		stop := context.AfterFunc(ctx, k.cancel)
+		defer stop()
+	}
+	l.find(k.ctx)
+	l.over = true
+}
+
+func (l *Lookup) find(ctx context.Context) {
+	l.record, l.problem = find(ctx, l.keys.resolver, l.name)
+}
+
+func find(ctx context.Context, resolver dns.Resolver, name string) (*Record, *Problem) {
 	if resolver == nil {
 		return nil, Unavailable
 	}
-	answer, err := resolver.Resolve(ctx, l.name+".", dns.TXT)
+	answer, err := resolver.Resolve(ctx, name, dns.TXT)
 	if err != nil {
-		return nil, Unavailable
+		return nil, Unavailable // §6.1.2
 	}
 	switch len(answer.TXT) {
 	case 0:
-		return nil, NoKey
+		return nil, NoKey // §6.1.2
 	case 1:
 		return Parse([]byte(answer.TXT[0]))
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/x509"
 
 	"github.com/postrider/postrider/auth/authres"
 	"github.com/postrider/postrider/auth/internal/tag"
@@ -159,17 +158,6 @@ func (r *Record) parseKey(der []byte) *Problem {
 		return UnknownType
 	}
 	return nil
-}
-
-// parseRSA takes both forms: RFC 6376 §3.6.1 says RSAPublicKey and shows
-// SubjectPublicKeyInfo.
-func parseRSA(der []byte) (*rsa.PublicKey, bool) {
-	if public, err := x509.ParsePKIXPublicKey(der); err == nil {
-		key, ok := public.(*rsa.PublicKey)
-		return key, ok
-	}
-	key, err := x509.ParsePKCS1PublicKey(der)
-	return key, err == nil
 }
 
 // Allows returns why the key cannot verify signatures made with a, or nil.

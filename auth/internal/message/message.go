@@ -97,6 +97,9 @@ func (m *Message) Close() {
 // or nil. Such a message has no fields and hashes no body.
 func (m *Message) Err() error { return m.err }
 
+// InBody reports whether octets of the body have come.
+func (m *Message) InBody() bool { return m.received }
+
 // Malformed reports whether the header holds a CR or LF alone, or NUL. Those
 // who read it later may see other fields in it.
 func (m *Message) Malformed() bool { return m.bare }

@@ -8,9 +8,8 @@ var seed = maphash.MakeSeed()
 // An index finds the fields of a name. It is a table of hash values with open
 // addressing: to look up a name costs the length of the name.
 type index struct {
-	slots  []slot
-	above  []int32 // by field: the next field of the same name towards the top, or -1
-	lowest []int32 // by field: the place in slots of its name, or -1
+	slots []slot
+	above []int32 // by field: the next field of the same name towards the top, or -1
 }
 
 type slot struct {
@@ -75,11 +74,11 @@ type Picker struct {
 
 // Picker returns a new Picker. The signature itself, of which self is the place
 // in Fields, is never picked (RFC 6376 §3.5). It is negative if there is none.
-func (m *Message) Picker(self int) *Picker {
+func (m *Message) Picker(self int) Picker {
 	if m.index == nil {
 		m.index = newIndex(m.fields)
 	}
-	p := &Picker{fields: m.fields, index: m.index, next: make([]int32, len(m.index.slots)), skip: int32(self)}
+	p := Picker{fields: m.fields, index: m.index, next: make([]int32, len(m.index.slots)), skip: int32(self)}
 	for i, s := range m.index.slots {
 		p.next[i] = s.field
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"iter"
+	"slices"
 )
 
 // Max is how many tags a list may have. The standards know 14 for a signature.
@@ -131,6 +132,7 @@ func Split(v []byte) iter.Seq[[]byte] {
 
 // AppendCompact appends v to dst without its white space and line ends.
 func AppendCompact(dst, v []byte) []byte {
+	dst = slices.Grow(dst, len(v))
 	for _, c := range v {
 		if !isSpace(c) {
 			dst = append(dst, c)
