@@ -9,6 +9,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -67,8 +68,10 @@ type Resolver interface {
 }
 
 // An Answer is what the DNS says about a name and a type. Names in it are
-// absolute and end in a dot, in the case in which they were received. It must
-// not be changed: a cache hands the same one to several callers.
+// absolute and end in a dot, in the case in which they were received. Whoever
+// publishes them chooses the octets of names and strings: any may stand there,
+// but for a dot within a label. It must not be changed: a cache hands the same
+// one to several callers.
 type Answer struct {
 	Canonical string        // the name at the end of Chain: the one that has the records, or has none
 	Chain     []string      // the aliases that were followed, the name asked for first. Nil means that it is no alias
@@ -150,53 +153,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Temporary returns true: asking again later may help.
 func (e *Error) Temporary() bool { return true }
 
-// ValidName reports whether name is made of labels of letters, digits, hyphens
-// and underscores, 1 to 63 octets each, at most 253 octets without the final
-// dot. Policies made from what strangers sent are looked up only if this
-// holds. Underscores are where hosts have none (RFC 8552).
-func ValidName(name string) bool {
-	name = strings.TrimSuffix(name, ".")
-	if name == "" || len(name) > 253 {
-		return false
-	}
-	label := 0
-	for i := 0; i < len(name); i++ {
-		switch c := name[i]; {
-		case c == '.':
-			if label == 0 {
-				return false
-			}
-			label = 0
-			continue
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
-			label++
-		default:
-			return false
-		}
-		if label > 63 {
-			return false
-		}
-	}
-	return label > 0
+// interrupted says that nothing is known because the caller waits no longer.
+func interrupted(name string, t Type, cause error) *Error {
+	return &Error{Name: name, Type: t, Timeout: errors.Is(cause, context.DeadlineExceeded), Err: cause}
 }
 
-// ReverseName returns the name whose PTR records name the hosts of addr, in
-// in-addr.arpa or ip6.arpa (RFC 1035 §3.5, RFC 3596 §2.5), or "" for the zero
-// Addr. An IPv4 address mapped into IPv6 counts as IPv4.
-func ReverseName(addr netip.Addr) string {
-	if !addr.IsValid() {
-		return ""
-	}
-	addr = addr.Unmap()
-	if addr.Is4() {
-		b := addr.As4()
-		return fmt.Sprintf("%d.%d.%d.%d.in-addr.arpa.", b[3], b[2], b[1], b[0])
-	}
-	const hex = "0123456789abcdef"
-	b := addr.As16()
-	name := make([]byte, 0, 73)
-	for i := 15; i >= 0; i-- {
-		name = append(name, hex[b[i]&15], '.', hex[b[i]>>4], '.')
-	}
-	return string(append(name, "ip6.arpa."...))
-}
+// nowhere is the answer for a name that no message can hold.
+func nowhere(name string) Answer { return Answer{Canonical: rooted(name), NXDomain: true} }
