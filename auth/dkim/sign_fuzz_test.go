@@ -29,8 +29,6 @@ func FuzzSign(f *testing.F) {
 				t.Fatalf("a line that ends or breaks the field: %q", fields)
 			}
 		}
-		if errs := others(t, append(fields, whole(string(message))...), s); len(errs) < 1 || errs[0] != nil {
-			t.Errorf("%q\n%s%q", errs, fields, message)
-		}
+		accepted(t, append(fields, message...), s)
 	})
 }

@@ -2,6 +2,7 @@ package dkim
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -20,6 +21,9 @@ import (
 	"time"
 
 	msgauth "github.com/emersion/go-msgauth/dkim"
+
+	"github.com/postrider/postrider/auth/authres"
+	"github.com/postrider/postrider/mx/dns/dnstest"
 )
 
 var (
@@ -70,12 +74,52 @@ func others(t testing.TB, message []byte, signers ...*Signer) []error {
 	return errs
 }
 
-// accepted fails the test unless every signature of the message verifies.
+// ours verifies with the Verifier of this package.
+func ours(t testing.TB, message []byte, signers ...*Signer) []Result {
+	t.Helper()
+	zone := new(dnstest.Zone)
+	for _, s := range signers {
+		name, err := s.RecordName()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := Record(s.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := zone.Add(name + " TXT " + dnstest.Quote(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	results, err := (&Verifier{Resolver: zone}).Verify(context.Background(), bytes.NewReader(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+// accepted fails the test unless each of the signers has signed the message, in
+// this order from the top, and go-msgauth and we verify it.
 func accepted(t testing.TB, message []byte, signers ...*Signer) {
 	t.Helper()
-	errs := others(t, message, signers...)
-	if err := errors.Join(errs...); err != nil || len(errs) != len(signers) {
-		t.Errorf("%d of %d signatures: %v\n%q", len(errs), len(signers), err, message)
+	errs := others(t, whole(message), signers...)
+	for i, err := range errs[:min(len(errs), len(signers))] {
+		if err != nil {
+			t.Errorf("go-msgauth, signature %d: %v\n%q", i, err, message)
+		}
+	}
+	results := ours(t, message, signers...)
+	if len(errs) < len(signers) || len(results) < len(signers) {
+		t.Fatalf("%v, %v; want %d signatures\n%q", errs, results, len(signers), message)
+	}
+	for i, s := range signers {
+		p, err := s.prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := results[i]; r.Verdict != authres.Pass || r.Domain != p.domain || r.Selector != p.selector || r.Algorithm != p.key.Algorithm() {
+			t.Errorf("signature %d: %+v\n%q", i, r, message)
+		}
 	}
 }
 
@@ -116,10 +160,7 @@ func TestSignVerifies(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					errs := others(t, append(fields, whole(message)...), rsa, ed)
-					if len(errs) < 2 || errs[0] != nil || errs[1] != nil {
-						t.Errorf("%v\n%s", errs, fields)
-					}
+					accepted(t, append(fields, message...), rsa, ed)
 				})
 			}
 		}
@@ -128,12 +169,12 @@ func TestSignVerifies(t *testing.T) {
 
 // whole returns a message with what its end lacks; go-msgauth wants the empty
 // line.
-func whole(message string) string {
-	if !strings.HasSuffix(message, "\r\n") {
-		message += "\r\n"
+func whole(message []byte) []byte {
+	if !bytes.HasSuffix(message, []byte("\r\n")) {
+		message = append(message, "\r\n"...)
 	}
-	if !strings.Contains(message, "\r\n\r\n") {
-		message += "\r\n"
+	if !bytes.Contains(message, []byte("\r\n\r\n")) {
+		message = append(message, "\r\n"...)
 	}
 	return message
 }
@@ -244,6 +285,10 @@ func TestOversigned(t *testing.T) {
 			errs := others(t, []byte(string(fields)+test.field+"\r\n"+message), &signer)
 			if broken := errs[0] != nil; broken != test.breaks {
 				t.Errorf("broken %t, want %t: %v\n%s", broken, test.breaks, errs[0], fields)
+			}
+			result := ours(t, []byte(string(fields)+test.field+"\r\n"+message), &signer)[0]
+			if broken := result.Verdict == authres.Fail; broken != test.breaks || !broken && result.Verdict != authres.Pass {
+				t.Errorf("broken %t, want %t: %+v", broken, test.breaks, result)
 			}
 		})
 	}
