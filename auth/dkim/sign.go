@@ -102,14 +102,34 @@ var (
 )
 
 // RecordName returns the name at which the key's record is published (RFC 6376
-// §3.6.2.1), without a final dot. [Record] gives the text.
+// §3.6.2.1), without a final dot. [Record] gives the text. The error says what is
+// wrong with Domain or Selector; no key is needed.
 func (s *Signer) RecordName() (string, error) {
-	p, err := s.prepare()
+	domain, selector, err := s.names()
 	if err != nil {
 		return "", err
 	}
-	return p.selector + "._domainkey." + p.domain, nil
+	return selector + "._domainkey." + domain, nil
 }
+
+// names returns Domain and Selector in A-labels.
+func (s *Signer) names() (domain, selector string, err error) {
+	if domain, err = toASCII(s.Domain); err != nil {
+		return "", "", signerError("domain", err)
+	}
+	if !strings.Contains(domain, ".") { // §3.5, domain-name
+		return "", "", signerError("domain", errors.New("there is only one label"))
+	}
+	if selector, err = toASCII(s.Selector); err != nil {
+		return "", "", signerError("selector", err)
+	}
+	if !dns.ValidName(selector + "._domainkey." + domain) {
+		return "", "", signerError("selector", errors.New("the record's name would be longer than 253 octets"))
+	}
+	return domain, selector, nil
+}
+
+func signerError(what string, err error) error { return fmt.Errorf("dkim: signer: %s: %w", what, err) }
 
 // prepared is a Signer that was found to be complete.
 type prepared struct {
@@ -120,39 +140,27 @@ type prepared struct {
 
 // prepare checks everything that does not depend on the message.
 func (s *Signer) prepare() (p prepared, err error) {
-	fail := func(what string, err error) (prepared, error) {
-		return p, fmt.Errorf("dkim: signer: %s: %w", what, err)
-	}
 	p.Signer = s
-	if p.domain, err = toASCII(s.Domain); err != nil {
-		return fail("domain", err)
-	}
-	if !strings.Contains(p.domain, ".") {
-		return fail("domain", errors.New("there is only one label")) // §3.5, domain-name
-	}
-	if p.selector, err = toASCII(s.Selector); err != nil {
-		return fail("selector", err)
-	}
-	if !dns.ValidName(p.selector + "._domainkey." + p.domain) {
-		return fail("selector", errors.New("the record's name would be longer than 253 octets"))
+	if p.domain, p.selector, err = s.names(); err != nil {
+		return p, err
 	}
 	if p.identity, err = s.auid(p.domain); err != nil {
-		return fail("identity", err)
+		return p, signerError("identity", err)
 	}
 	if min := s.MinRSABits; min != 0 && (min < signing.MinRSA || min > signing.MaxRSA) {
-		return fail("MinRSABits", fmt.Errorf("%d is not between %d and %d", min, signing.MinRSA, signing.MaxRSA))
+		return p, signerError("MinRSABits", fmt.Errorf("%d is not between %d and %d", min, signing.MinRSA, signing.MaxRSA))
 	}
 	if p.key, err = signing.NewKey(s.Key, s.MinRSABits); err != nil {
-		return fail("key", err)
+		return p, signerError("key", err)
 	}
 	if s.Lifetime < 0 || s.Lifetime > 0 && s.Lifetime < time.Second {
-		return fail("lifetime", errors.New("it is shorter than a second"))
+		return p, signerError("lifetime", errors.New("it is shorter than a second"))
 	}
 	if s.Header > Simple || s.Body > Simple {
-		return fail("canonicalization", errors.New("there is no such"))
+		return p, signerError("canonicalization", errors.New("there is no such"))
 	}
 	if err = s.checkNames(); err != nil {
-		return fail("fields", err)
+		return p, signerError("fields", err)
 	}
 	return p, nil
 }

@@ -393,6 +393,12 @@ func TestSignerIsChecked(t *testing.T) {
 			}
 		})
 	}
+	if name, err := (&Signer{Domain: "Bücher.example", Selector: "S"}).RecordName(); name != "s._domainkey.xn--bcher-kva.example" || err != nil {
+		t.Errorf("without a key: %q, %v", name, err)
+	}
+	if name, err := new(Signer).RecordName(); name != "" || err == nil {
+		t.Errorf("without names: %q", name)
+	}
 	if _, err := BeginSigning(); err == nil {
 		t.Error("signed by nobody")
 	}
@@ -499,4 +505,23 @@ func mustDecode(t *testing.T, text string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// To finish again gives the same, whatever the time.
+func TestFinishAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := BeginSigning(newSigner("s", edKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(s, plain)
+		first, err := s.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if again, err := s.Finish(); err != nil || !bytes.Equal(again, first) {
+			t.Errorf("%q, %v; want %q", again, err, first)
+		}
+	})
 }

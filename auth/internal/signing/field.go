@@ -64,7 +64,7 @@ func (f *Field) begin(name string, length int) {
 // fold makes room for length octets: after a space on this line, if spaces is 1,
 // or on a new one.
 func (f *Field) fold(spaces, length int) {
-	if f.line+spaces+length > lineLength && f.line > len(" ") {
+	if f.line+spaces+length > lineLength {
 		f.buf = append(f.buf, "\r\n"...)
 		f.line = 0
 		spaces = 1
