@@ -19,6 +19,7 @@ type evaluation struct {
 	req     *Request
 	result  *Result
 	ip      netip.Addr
+	sender  string // of %{s}, once it was asked for
 	expired bool   // the context ended before something was known
 	names   names  // of the client
 	buf     []byte // for the expansion of macros
@@ -308,7 +309,7 @@ func (e *evaluation) fail(verdict authres.Verdict, err error, format string, arg
 }
 
 func (e *evaluation) trace(s Step) {
-	if e.v.Trace {
+	if e.v.Trace && len(e.result.Trace) < maxTrace {
 		s.Term = clip(s.Term)
 		e.result.Trace = append(e.result.Trace, s)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/postrider/postrider/auth/spf"
 	"github.com/postrider/postrider/mx/dns/dnstest"
@@ -62,6 +63,15 @@ func ExampleResult() {
 	// temperror
 	// TXT of example.org: server failure
 	// spf temperror [{smtp mailfrom someone@example.org}]
+}
+
+func ExampleResult_ReceivedSPF() {
+	v := &spf.Verifier{Resolver: exampleZone}
+	from, _ := smtp.ParseReversePath("<someone@example.org>")
+	req := spf.Request{IP: netip.MustParseAddr("192.0.2.1"), Hello: "mx.example.org", From: from}
+	r := v.Verify(context.Background(), req)
+	fmt.Println(strings.Join(strings.Fields(r.ReceivedSPF(req, "mx.example.com").String()), " "))
+	// Output: Received-SPF: pass receiver=mx.example.com; client-ip=192.0.2.1; envelope-from="someone@example.org"; helo=mx.example.org; identity=mailfrom; mechanism=mx
 }
 
 func ExampleIdentity() {

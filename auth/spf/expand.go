@@ -157,7 +157,10 @@ func cutMacro(s string) (literal, rest string, more bool) {
 func (e *evaluation) value(letter byte, domain string) string {
 	switch letter {
 	case 's':
-		return e.result.Sender.Local + "@" + e.result.Domain
+		if e.sender == "" {
+			e.sender = e.result.Sender.Local + "@" + e.result.Domain
+		}
+		return e.sender
 	case 'l':
 		return e.result.Sender.Local
 	case 'o':

@@ -17,8 +17,9 @@ const (
 	defaultMaxRecord      = 8192
 	defaultMaxExplanation = 400
 
-	maxName = 253 // octets of a domain name, without the final dot (§7.3)
-	maxTerm = 255 // octets of a term in a Result
+	maxName  = 253 // octets of a domain name, without the final dot (§7.3)
+	maxTerm  = 255 // octets of a term in a Result
+	maxTrace = 500 // steps
 
 	maxHello = 255 // octets of HELO's argument (RFC 5321 §4.5.3.1.2). What is longer is "unknown" in macros
 	maxLocal = 255 // octets of a local-part, more than SMTP allows (RFC 5321 §4.5.3.1.1)

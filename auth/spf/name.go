@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -22,15 +23,15 @@ func policyDomain(domain string) (ascii, why string) {
 	case ascii[0] == '[':
 		return "", "address literal instead of a domain"
 	case !isASCII(ascii):
-		if len(ascii) > 4*maxName {
-			return "", "domain too long"
+		if len(ascii) > 4*maxName || !utf8.ValidString(ascii) {
+			return "", "domain too long, or not UTF-8"
 		}
 		var err error
 		if ascii, err = idna.Lookup.ToASCII(ascii); err != nil { // RFC 8616 §4
 			return "", "domain with a label that is not a U-label"
 		}
 	}
-	if !dns.ValidName(ascii) || !multiLabel(ascii) {
+	if !validHost(ascii) || !multiLabel(ascii) {
 		return "", "not a fully qualified domain name"
 	}
 	if _, err := netip.ParseAddr(ascii); err == nil {
@@ -38,6 +39,9 @@ func policyDomain(domain string) (ascii, why string) {
 	}
 	return ascii, ""
 }
+
+// validHost is dns.ValidName for a name without a final dot.
+func validHost(name string) bool { return dns.ValidName(name) && name[len(name)-1] != '.' }
 
 func multiLabel(name string) bool { return strings.IndexByte(name, '.') >= 0 }
 
@@ -99,7 +103,7 @@ func (e *evaluation) reverse() {
 		if i == maxPTR { // §4.6.4
 			break
 		}
-		if host = strings.TrimSuffix(host, "."); dns.ValidName(host) {
+		if host = strings.TrimSuffix(host, "."); validHost(host) {
 			e.names.list = append(e.names.list, name{host: host})
 		}
 	}

@@ -121,7 +121,8 @@ type Result struct {
 	Lookups     int // terms that caused lookups, of 10 (§4.6.4)
 	VoidLookups int // terms for which the DNS had nothing
 
-	// Trace has the steps of the evaluation in order, if asked for.
+	// Trace has the steps of the evaluation in order, if asked for: the first
+	// 500.
 	Trace []Step
 }
 
@@ -158,6 +159,21 @@ func (r Result) AuthRes() authres.Result {
 		p.Value = r.Sender.String()
 	}
 	return authres.Result{Method: "spf", Verdict: r.Verdict, Reason: r.Problem, Properties: []authres.Property{p}}
+}
+
+// ReceivedSPF returns the result as it stands in a Received-SPF field (§9.1).
+// The request is the one that was verified, receiver names this host.
+func (r Result) ReceivedSPF(req Request, receiver string) authres.ReceivedSPF {
+	return authres.ReceivedSPF{
+		Verdict:      r.Verdict,
+		Receiver:     receiver,
+		ClientIP:     req.IP,
+		EnvelopeFrom: req.From.Mailbox.String(),
+		Hello:        req.Hello,
+		Identity:     string(r.Identity),
+		Mechanism:    r.Mechanism,
+		Problem:      r.Problem,
+	}
 }
 
 func (v *Verifier) verify(ctx context.Context, req Request, identity Identity, sender smtp.Mailbox) Result {
