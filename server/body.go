@@ -201,6 +201,9 @@ func (b *Body) next() ([]byte, error) {
 
 // content is next without what was put in front.
 func (b *Body) content() ([]byte, error) {
+	if b.ahead != nil && b.ahead.source != nil && b.err == nil {
+		return b.replaced()
+	}
 	for b.err == nil {
 		if b.chunked && b.left == 0 {
 			b.err = b.endChunk()

@@ -17,7 +17,13 @@ type readAhead struct {
 	unread []byte // of it, not yet handed out
 	rest   []byte // what came with its end, in the receive buffer
 	tees   []io.Writer
+
+	source io.Reader // what stands in place of the message; nil without Replace
+	buffer []byte    // for source
 }
+
+// pending reports whether something read ahead has not been handed out.
+func (a *readAhead) pending() bool { return a != nil && (len(a.unread) > 0 || len(a.rest) > 0) }
 
 // Header reads the header section ahead and returns it as it came, through
 // the empty line that ends it. It is the whole message if there is no such

@@ -36,12 +36,7 @@ func (b *Body) copyTo(all []io.Writer, content []byte) bool {
 			continue
 		}
 		b.ahead.tees = nil
-		r, say := b.c.negative(err, handlerFailed)
-		failed := &BodyError{Reply: r, Err: err}
-		if b.err = failed; say {
-			b.failed = failed
-			b.scan.Ignore()
-		}
+		b.failHandler(err)
 		return false
 	}
 	return true
