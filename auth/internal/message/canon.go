@@ -71,6 +71,19 @@ func (h *FieldHash) Sum() []byte {
 	return h.hash.Sum(nil)
 }
 
+// Clone returns a FieldHash to which the same fields have been added. ARC's
+// seals each cover what the one before covers, and more.
+func (h *FieldHash) Clone() *FieldHash {
+	h.flush()
+	c := *h
+	var err error
+	if c.hash, err = h.hash.(hash.Cloner).Clone(); err != nil {
+		panic(err) // the standard library's never fail
+	}
+	c.buf = make([]byte, 0, cap(h.buf))
+	return &c
+}
+
 // AppendField appends the canonical form of f, with its CRLF.
 func AppendField(dst []byte, canon Canon, f Field) []byte {
 	if canon == Simple {
