@@ -37,8 +37,13 @@ func (w *folder) word(s []byte) {
 }
 
 // text appends a word that may hold blanks: those of a quoted string or a
-// comment. Its lines end before single blanks, which stay part of the text.
+// comment. If it is longer than a line, that ends before a single blank, which
+// stays part of the text.
 func (w *folder) text(s []byte) {
+	if len("\t;")+len(s) <= lineLength {
+		w.word(s)
+		return
+	}
 	first := true
 	for len(s) > 0 {
 		n := 1

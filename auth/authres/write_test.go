@@ -88,14 +88,16 @@ func visible(s string) string {
 func TestWrite(t *testing.T) {
 	f := Field{AuthServID: "mx.example.org", Results: []Result{
 		{Method: "spf", Verdict: Pass, Properties: []Property{{"smtp", "mailfrom", "a@example.org"}, {"smtp", "helo", "a b"}}},
-		{Method: "dkim", Verdict: Fail, Comment: "1024-bit key (short)", Reason: "the signature does not fit what the message says", Properties: []Property{{"header", "d", "example.org"}, {"header", "b", "ab/cd"}}},
-		{Method: "iprev", Verdict: Pass, Properties: []Property{{"policy", "iprev", "2001:db8::1"}}},
+		{Method: "dkim", Verdict: Fail, Comment: "1024-bit key (short)", Reason: "the signature does not fit what the message says, not even by way of the simplest of changes", Properties: []Property{{"header", "d", "example.org"}, {"header", "b", "ab/cd"}}},
+		{Method: "iprev", Verdict: Pass, Reason: "only just long enough for a line of its own, not more", Properties: []Property{{"policy", "iprev", "2001:db8::1"}}},
 	}}
 	const want = "Authentication-Results: mx.example.org;\r\n" +
 		"\tspf=pass smtp.mailfrom=a@example.org smtp.helo=\"a b\";\r\n" +
 		"\tdkim=fail (1024-bit key \\(short\\)) reason=\"the signature does not fit what\r\n" +
-		" the message says\" header.d=example.org header.b=\"ab/cd\";\r\n" +
-		"\tiprev=pass policy.iprev=\"2001:db8::1\"\r\n"
+		" the message says, not even by way of the simplest of changes\"\r\n" +
+		"\theader.d=example.org header.b=\"ab/cd\";\r\n" +
+		"\tiprev=pass reason=\"only just long enough for a line of its own, not more\"\r\n" +
+		"\tpolicy.iprev=\"2001:db8::1\"\r\n"
 	if got := wellFormed(t, f); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -98,7 +98,7 @@ func (f *Field) Sign(key Key, h *message.FieldHash) ([]byte, error) {
 	signed := message.NewField(append(f.buf[:len(f.buf):len(f.buf)], "\r\n"...))
 	end := len(signed.Value())
 	h.AddSigned(signed, end, end)
-	sig, err := key.sign(h.Sum())
+	sig, err := key.Sign(h.Sum())
 	if err != nil {
 		return nil, err
 	}

@@ -64,8 +64,8 @@ func (k Key) Algorithm() string {
 	return "rsa-sha256"
 }
 
-// sign signs a SHA-256 digest.
-func (k Key) sign(digest []byte) ([]byte, error) {
+// Sign signs a SHA-256 digest.
+func (k Key) Sign(digest []byte) ([]byte, error) {
 	sig, err := k.signer.Sign(rand.Reader, digest, k.opts)
 	if err != nil {
 		return nil, err
