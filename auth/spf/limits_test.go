@@ -104,8 +104,12 @@ func TestVoidLookups(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := in(t, append(tt.lines, nodata)...)
 			c.MaxVoidLookups = tt.limit
-			if r := c.gives(t, tt.want); r.VoidLookups != tt.voids {
+			r := c.gives(t, tt.want)
+			if r.VoidLookups != tt.voids {
 				t.Errorf("%d void lookups, want %d", r.VoidLookups, tt.voids)
+			}
+			if strings.Contains(r.Problem, "-1") {
+				t.Errorf("problem %q", r.Problem)
 			}
 		})
 	}

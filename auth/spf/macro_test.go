@@ -38,6 +38,7 @@ func TestMacrosInNames(t *testing.T) {
 		{"%{H2}", "example.com"},
 		{"%{p}.x.example", "unknown.x.example"},
 		{"%{d127}.%{d0001}", "email.example.com.com"},
+		{"%{d18446744073709551617}.x.example", "email.example.com.x.example"}, // 1 if it overflowed
 		{"%{dr.}.x.example", "com.example.email.x.example"},
 		{"%{d-}.x.example", "email.example.com.x.example"},
 		{"x.example.", "x.example"},
@@ -234,6 +235,30 @@ func TestExplanationLength(t *testing.T) {
 				t.Errorf("%d octets, want %d", len(got), want)
 			}
 		}
+	}
+}
+
+// Parts without an octet are parts.
+func TestEmptyParts(t *testing.T) {
+	for _, tt := range []struct{ hello, spec, want string }{
+		{".b.", "%{h2}", "b"}, // "b." is absolute
+		{"..b", "%{h2}.x", ""},
+		{"..b", "%{h3r}.x", ""},
+		{"..b", "%{h1}.x", "b.x"},
+		{"-b", "%{h-}.x", ""},
+		{"a--b", "%{h-}.x", ""},
+		{"a.example..", "%{h}", ""},
+		{"a.example.", "%{h}", "a.example"},
+		{strings.Repeat("b.", 128), "%{h1r}.x", "unknown.x"}, // too long for a name
+	} {
+		c := in(t, "example.org v=spf1 exists:"+tt.spec+" ?all")
+		c.Hello = tt.hello
+		c.gives(t, authres.Neutral)
+		want := []string{"example.org TXT"}
+		if tt.want != "" {
+			want = append(want, tt.want+" A")
+		}
+		c.asked(t, want...)
 	}
 }
 

@@ -1,7 +1,6 @@
 package spf
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"github.com/postrider/postrider/auth/authres"
 	"github.com/postrider/postrider/mx/dns"
 )
 
@@ -57,20 +55,6 @@ type names struct {
 type name struct {
 	host         string
 	known, valid bool
-}
-
-// ptr is §5.5.
-func (e *evaluation) ptr(target string) (matched bool, failure authres.Verdict) {
-	e.reverse()
-	if e.names.void {
-		return false, e.void(target)
-	}
-	for i := range e.names.list {
-		if n := &e.names.list[i]; isAtOrBelow(n.host, target) && e.validate(n) {
-			return true, ""
-		}
-	}
-	return false, ""
 }
 
 // validatedName returns what %{p} stands for: the domain, else a name below it,
@@ -124,15 +108,4 @@ func (e *evaluation) validate(n *name) bool {
 func isAtOrBelow(host, domain string) bool {
 	n := len(host) - len(domain)
 	return n >= 0 && strings.EqualFold(host[n:], domain) && (n == 0 || host[n-1] == '.')
-}
-
-// inOrder returns MX records as they are, or, if not all of them can be looked
-// at, sorted: the verdict must not depend on the order of an answer.
-func inOrder(records []dns.MXRecord) []dns.MXRecord {
-	if len(records) <= maxMX {
-		return records
-	}
-	return slices.SortedFunc(slices.Values(records), func(a, b dns.MXRecord) int {
-		return cmp.Or(cmp.Compare(a.Preference, b.Preference), strings.Compare(a.Host, b.Host))
-	})
 }

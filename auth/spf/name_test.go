@@ -29,6 +29,15 @@ func TestNoDomain(t *testing.T) {
 		c.gives(t, authres.None)
 		c.asked(t)
 	}
+	for domain, problem := range map[string]string{
+		"[192.0.2.3]": "address literal instead of a domain", "192.0.2.3": "address instead of a domain", "": "no domain", "mx": "not a fully qualified domain name",
+	} {
+		c := in(t)
+		c.From = from("a", domain)
+		if r := c.gives(t, authres.None); r.Problem != problem {
+			t.Errorf("%s: %q, want %q", domain, r.Problem, problem)
+		}
+	}
 	c := in(t, "example.org v=spf1 +all")
 	c.From = from(strings.Repeat("a", 256), "example.org")
 	c.gives(t, authres.None)
@@ -108,6 +117,15 @@ func TestInternationalized(t *testing.T) {
 	c = in(t, "example.org v=spf1 redirect=%{l}.example", "*.example v=spf1 +all")
 	c.From = from("é", "example.org")
 	c.gives(t, authres.PermError) // §6.1
+}
+
+// Hosts that the DNS names and that cannot be looked up.
+func TestNamesInAnswers(t *testing.T) {
+	c := in(t, "example.org v=spf1 mx ptr ?all", `example.org MX 1 "a@b.example"`, `example.org MX 2 "a..b.example"`, `example.org MX 3 "a\\.example"`,
+		`example.org MX 4 "\228.example"`, "example.org MX 5 "+strings.Repeat("a", 64)+".example", "example.org MX 6 .", "example.org MX 7 mx.example",
+		`3.2.0.192.in-addr.arpa PTR "a/b.example.org"`, "3.2.0.192.in-addr.arpa PTR a..example.org", "3.2.0.192.in-addr.arpa PTR example.org..")
+	c.gives(t, authres.Neutral)
+	c.asked(t, "example.org TXT", "example.org MX", "mx.example A", "3.2.0.192.in-addr.arpa PTR")
 }
 
 // Domains of include and redirect that can have no policy (§5.2, §6.1).
