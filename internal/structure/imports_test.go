@@ -73,7 +73,7 @@ func TestImportsPointDownwards(t *testing.T) {
 			}
 		}
 	}
-	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "mx/dns", "mx/dns/dnstest"} {
+	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "mx/dns", "mx/dns/dnstest", "auth/spf"} {
 		if _, ok := code[path.Join(modulePath, pkg)]; !ok {
 			t.Errorf("package %s is missing", pkg)
 		}
