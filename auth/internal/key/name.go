@@ -30,7 +30,7 @@ func Domain(v []byte) (string, bool) {
 func Selector(v []byte) (string, bool) { return ascii(v) }
 
 func ascii(v []byte) (string, bool) {
-	if len(v) > 4*253 {
+	if len(v) > 4*253 || !utf8.Valid(v) {
 		return "", false
 	}
 	name := string(v)

@@ -37,7 +37,7 @@ type FieldHash struct {
 
 // NewFieldHash returns a FieldHash.
 func NewFieldHash(canon Canon, h crypto.Hash) *FieldHash {
-	return &FieldHash{hash: h.New(), canon: canon, buf: make([]byte, 0, 1024)}
+	return &FieldHash{hash: h.New(), canon: canon, buf: make([]byte, 0, 512)}
 }
 
 // Add adds a field.
@@ -106,7 +106,7 @@ func (h *FieldHash) name(f Field) {
 		name = name[:len(name)-1]
 	}
 	for len(name) > 0 {
-		part := name[:min(len(name), 256)]
+		part := name[:min(len(name), 128)]
 		name = name[len(part):]
 		h.room(len(part))
 		for _, c := range part {
