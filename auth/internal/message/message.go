@@ -128,46 +128,51 @@ func (m *Message) BodyHash(canon Canon, h crypto.Hash, length int64) *BodyHash {
 // writeHeader takes what belongs to the header off p and returns the rest.
 func (m *Message) writeHeader(p []byte) []byte {
 	for len(p) > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			m.keep(p)
+		n := min(len(p), headerPiece) // a little of the body may be copied in vain
+		at := len(m.header)
+		m.keep(p[:n])
+		for {
+			i := bytes.IndexByte(m.header[at:], '\n')
+			if i < 0 {
+				break
+			}
+			at += i + 1
+			if at-m.line < 2 || m.header[at-2] != '\r' {
+				continue // a bare LF ends no line
+			}
+			if at-m.line == 2 {
+				rest := len(m.header) - at
+				m.header = m.header[:m.line]
+				m.endHeader()
+				return p[n-rest:]
+			}
+			if !m.endLine(at) {
+				return nil
+			}
+		}
+		if len(m.header) > m.limits.MaxHeader {
+			m.giveUp(ErrHeaderSize)
 			return nil
 		}
-		if !m.keep(p[:i+1]) {
-			return nil
-		}
-		p = p[i+1:]
-		line := m.header[m.line:]
-		if len(line) < 2 || line[len(line)-2] != '\r' {
-			continue // a bare LF ends no line
-		}
-		if len(line) == 2 {
-			m.header = m.header[:m.line]
-			m.endHeader()
-			return p
-		}
-		if !m.endLine() {
-			return nil
-		}
+		p = p[n:]
 	}
 	return nil
 }
 
-// keep appends p to the header, if it may grow so much.
-func (m *Message) keep(p []byte) bool {
-	if len(m.header)+len(p) > m.limits.MaxHeader {
-		return m.giveUp(ErrHeaderSize)
-	}
+const headerPiece = 4096
+
+func (m *Message) keep(p []byte) {
 	if m.header == nil {
-		m.header = make([]byte, 0, max(4096, len(p)))
+		m.header = make([]byte, 0, max(headerPiece, len(p)))
 	}
 	m.header = append(m.header, p...)
-	return true
 }
 
-// endLine counts the line that ends the header so far, and the field that it
-// begins.
-func (m *Message) endLine() bool {
+// endLine counts the line that ends before at, and the field that it begins.
+func (m *Message) endLine(at int) bool {
+	if at > m.limits.MaxHeader {
+		return m.giveUp(ErrHeaderSize)
+	}
 	if c := m.header[m.line]; c != ' ' && c != '\t' || len(m.starts) == 0 {
 		if len(m.starts) == m.limits.MaxFields {
 			return m.giveUp(ErrFields)
@@ -178,14 +183,17 @@ func (m *Message) endLine() bool {
 		m.starts = append(m.starts, m.line)
 	}
 	m.lines++
-	m.line = len(m.header)
+	m.line = at
 	return true
 }
 
 // lastLine ends a header that no empty line ends.
 func (m *Message) lastLine() {
-	if m.line < len(m.header) && !(m.keep([]byte("\r\n")) && m.endLine()) {
-		return
+	if m.line < len(m.header) {
+		m.keep(crlfs[:2])
+		if !m.endLine(len(m.header)) {
+			return
+		}
 	}
 	m.endHeader()
 }

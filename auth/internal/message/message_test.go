@@ -47,17 +47,17 @@ func TestHeader(t *testing.T) {
 		{"A: \x00\r\n\r\n", `"A"=" \x00";malformed;`},
 		{"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n", "too many header fields"},
 		{"A: 1\r\n 2\r\n 3\r\n 4\r\n 5\r\n\r\n", `"A"=" 1\r\n 2\r\n 3\r\n 4\r\n 5";`},
-		{"A: " + strings.Repeat("x", 57) + "\r\n\r\n", "header too large"},
+		{"A: " + strings.Repeat("x", 58) + "\r\n\r\n", "header too large"},
 		{"A: " + strings.Repeat("x", 60), "header too large"},
 		{"A: " + strings.Repeat("x", 59), "header too large"}, // with the line end that is missing
-		{"A: " + strings.Repeat("x", 55) + "\r\n\r\n" + strings.Repeat("x", 99), fmt.Sprintf("%q=%q;", "A", " "+strings.Repeat("x", 55))},
+		{"A: " + strings.Repeat("x", 57) + "\r\n\r\n" + strings.Repeat("x", 99), fmt.Sprintf("%q=%q;", "A", " "+strings.Repeat("x", 57))},
 	} {
 		for cut := range len(tt.text) + 1 {
 			calls := 0
 			m := New(Limits{MaxHeader: 62, MaxFields: 3}, func(m *Message) {
 				calls++
 				if got := show(m); got != tt.want {
-					t.Errorf("%q: %s, want %s", tt.text, got, tt.want)
+					t.Fatalf("%q: %s, want %s", tt.text, got, tt.want)
 				}
 			})
 			for _, p := range []string{tt.text[:cut], tt.text[cut:]} {
