@@ -150,7 +150,7 @@ func (m *Message) writeHeader(p []byte) []byte {
 				return nil
 			}
 		}
-		if len(m.header) > m.limits.MaxHeader {
+		if len(m.header) > m.limits.MaxHeader && len(m.header)-m.line > 1 { // one octet may begin the empty line
 			m.giveUp(ErrHeaderSize)
 			return nil
 		}
