@@ -108,7 +108,7 @@ type Result struct {
 	Err     error  // why the Verdict is TempError, if the DNS did not answer us
 }
 
-// A DiscoveryMethod is how a policy was found (RFC 9990 §3.1.1.7).
+// A DiscoveryMethod is how a policy was found (RFC 9990 §3.1.1.5).
 type DiscoveryMethod string
 
 // The methods.

@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -68,13 +69,9 @@ func (l *Lookup) Abort() {
 }
 
 func (v *Verifier) newLookup(ctx context.Context, fields []string) *Lookup {
-	timeout := v.Timeout
-	if timeout == 0 {
-		timeout = 20 * time.Second
-	}
 	l := &Lookup{author: from.Parse(fields)}
-	l.tree.v = v
-	l.tree.ctx, l.cancel = context.WithTimeout(ctx, timeout)
+	l.tree = tree{v: v, limit: cmp.Or(v.MaxWalks, 10)}
+	l.tree.ctx, l.cancel = context.WithTimeout(ctx, cmp.Or(v.Timeout, 20*time.Second))
 	return l
 }
 

@@ -137,14 +137,6 @@ func (r Record) String() string {
 	return text
 }
 
-// orRelaxed returns a mode with the default filled in.
-func (a Alignment) orRelaxed() Alignment {
-	if a == Strict {
-		return Strict
-	}
-	return Relaxed
-}
-
 // The tags, as bits of recordParser.seen.
 const (
 	tagVersion = iota

@@ -28,8 +28,9 @@ type node struct {
 type tree struct {
 	v     *Verifier
 	ctx   context.Context // of the message
-	nodes []*node         // at most MaxWalks × maxQueries
+	nodes []*node         // at most limit × maxQueries
 	walks int
+	limit int    // of walks
 	note  string // something to tell the domain's owner
 }
 
@@ -134,11 +135,7 @@ func (t *tree) organizational(domain string) (string, error) {
 	if t.v.PublicSuffix {
 		return registered(domain), nil
 	}
-	limit := t.v.MaxWalks
-	if limit == 0 {
-		limit = 10
-	}
-	if t.find(domain) == nil && t.walks >= limit {
+	if t.find(domain) == nil && t.walks >= t.limit {
 		return "", errTooManyWalks
 	}
 	w := t.walk(domain)
