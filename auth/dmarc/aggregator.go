@@ -144,9 +144,9 @@ func (o *Observation) row() Row {
 	return row
 }
 
-// key is the same for rows that differ only in their count.
+// key is the same for messages that are counted in one row. The row has no count
+// yet.
 func (row Row) key() string {
-	row.Count = 0
 	text, _ := json.Marshal(row) // strings and numbers: it cannot fail
 	return string(text)
 }

@@ -47,6 +47,11 @@ func TestAggregator(t *testing.T) {
 	if !a.Add(other) {
 		t.Error("not counted")
 	}
+	other.Disposition, other.Reasons = "", []dmarc.Reason{{Type: dmarc.ReasonOther}} // the same is done, but for this
+	a.Add(other)
+	if a.Add(observe(t, "example.com", "temperror example.com", "")) {
+		t.Error("a message without a result was counted")
+	}
 	for _, from := range []string{"example.org", "example.edu", "example.info", "a@b"} { // no rua, no answer, no record, no author
 		if a.Add(observe(t, from, "", "")) {
 			t.Errorf("%s was counted", from)
@@ -75,6 +80,7 @@ func TestAggregator(t *testing.T) {
 		"192.0.2.1 10 pass dkim=pass spf=fail example.com [] 1",
 		`example.net treewalk 1 2 ["few"]`,
 		"192.0.2.1 10 none dkim=fail spf=fail example.net [{policy_test_mode }] 0",
+		"2001:db8::1 1 none dkim=fail spf=fail example.net [{other }] 0",
 		"2001:db8::1 1 reject dkim=fail spf=fail example.net [{local_policy }] 0",
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider/auth/authres"
 	"github.com/postrider/postrider/auth/dmarc"
@@ -187,6 +188,8 @@ func TestTreeWalk(t *testing.T) {
 		{"two organizations", psd, "one.bank", "pass two.bank", "pass bank", "fail reject reject@bank org=one.bank", 3},
 		{"an organization below another's signature", psd, "one.bank", "", "pass mail.one.bank", "pass none reject@bank org=one.bank dkim", 4},
 		{"the suffix itself", psd, "bank", "pass bank", "", "pass none reject@bank org=bank spf", 1},
+		{"the suffix itself, with a record above", `_dmarc.co.example TXT "v=DMARC1; p=reject; psd=y"
+			_dmarc.example TXT "v=DMARC1; p=none"`, "co.example", "pass example", "", "fail reject reject@co.example org=co.example", 1},
 		{"the suffix itself, by one below", psd, "bank", "pass example.bank", "", "fail reject reject@bank org=bank", 2},
 		{"a suffix of two labels", `_dmarc.co.example TXT "v=DMARC1; p=reject; psd=y"`, "a.b.co.example", "", "pass x.b.co.example", "pass none reject@co.example org=b.co.example dkim", 4},
 		{"a suffix without a policy", `_dmarc.bank TXT "v=DMARC1; psd=y"`, "example.bank", "", "", "permerror none @bank org=example.bank", 2},
@@ -351,7 +354,7 @@ func TestAuthRes(t *testing.T) {
 // A resolver that does not answer holds nobody up, and leaves nothing behind.
 func TestStall(t *testing.T) {
 	stalled := dnstest.MustParse(exampleCom + "_dmarc.com STALL\n_dmarc.sub.example.com STALL")
-	v := dmarc.Verifier{Resolver: stalled}
+	v := dmarc.Verifier{Resolver: stalled, Timeout: time.Hour}
 	from := []string{"a@example.com"}
 
 	v.Begin(t.Context(), from).Abort()

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -161,6 +162,26 @@ func TestParseReportRefuses(t *testing.T) {
 	}
 	if _, err := dmarc.ParseReport(strings.NewReader(sample), dmarc.ReportLimits{MaxRows: 2, MaxDepth: 6, MaxText: 40, MaxSize: int64(len(sample))}); err != nil {
 		t.Errorf("at the limits: %v", err)
+	}
+}
+
+// Nothing is held in memory before it is known to be within the limits.
+func TestBombsCostNoMemory(t *testing.T) {
+	for name, bomb := range map[string][]byte{
+		"a text":      append([]byte("<feedback>"), bytes.Repeat([]byte(" "), 32<<20)...),
+		"an element":  append([]byte("<feedback "), bytes.Repeat([]byte("x"), 32<<20)...),
+		"an entity":   append([]byte("<feedback>&"), bytes.Repeat([]byte("x"), 32<<20)...),
+		"a comment":   append([]byte("<feedback><!--"), bytes.Repeat([]byte("x"), 32<<20)...),
+		"a directive": append([]byte("<!"), bytes.Repeat([]byte("x"), 32<<20)...),
+	} {
+		packed := gzipped(t, bomb)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := dmarc.ParseReport(bytes.NewReader(packed), dmarc.ReportLimits{})
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; err == nil || n > 2<<20 {
+			t.Errorf("%s: %d octets, %v", name, n, err)
+		}
 	}
 }
 

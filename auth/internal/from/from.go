@@ -151,9 +151,6 @@ func toASCII(domain string) (string, Problem) {
 			return "", Ambiguous
 		}
 	}
-	if back != "" {
-		return "", Ambiguous // a label had a dot of another kind within
-	}
 	return ascii, ""
 }
 

@@ -59,6 +59,7 @@ var cases = []struct {
 	{"a@\u212aelvin.example", "", Ambiguous}, // KELVIN SIGN
 	{"a@ｅｘａｍｐｌｅ.org", "", Ambiguous},         // full width
 	{"a@exam\u200bple.org", "", Ambiguous},
+	{"a@bü\u00adcher.example", "", Ambiguous},
 	{"a@bü\u202echer.example", "", NoDomain},
 	{"a@" + strings.Repeat("ü", 300) + ".example", "", NoDomain},
 	{"a@" + strings.Repeat("ü.", 1000) + "example", "", NoDomain},
