@@ -66,6 +66,9 @@ type Signer struct {
 	// and of those that stand in a message once, such as Sender and
 	// Content-Type, the ones that are present. If empty but not nil, none.
 	Oversign []string
+
+	// Now is asked for the time (tag t=). If nil, time.Now.
+	Now func() time.Time
 }
 
 // A Canonicalization says which changes on its way a part of the message
@@ -220,10 +223,14 @@ func appendQuotedPrintable(dst []byte, s string) []byte {
 
 // field makes the DKIM-Signature field of a message, whose body has this hash
 // (§3.5, §3.7).
-func (p *prepared) field(m *message.Message, bodyHash []byte, now time.Time) ([]byte, error) {
+func (p *prepared) field(m *message.Message, bodyHash []byte) ([]byte, error) {
 	names, err := p.fieldNames(m.Fields())
 	if err != nil {
 		return nil, err
+	}
+	now := time.Now()
+	if p.Now != nil {
+		now = p.Now()
 	}
 	f := signing.NewField("DKIM-Signature")
 	f.Tag("v", "1")

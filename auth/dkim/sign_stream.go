@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/postrider/postrider/auth/internal/message"
 	"github.com/postrider/postrider/smtp"
@@ -96,10 +95,9 @@ func (s *Signing) sign() ([]byte, error) {
 	if s.bare() {
 		return nil, ErrBareLineEnd
 	}
-	now := time.Now()
 	var all []byte
 	for i := range s.signers {
-		field, err := s.signers[i].field(s.message, s.bodies[i].Sum(), now)
+		field, err := s.signers[i].field(s.message, s.bodies[i].Sum())
 		if err != nil {
 			return nil, err
 		}

@@ -483,6 +483,16 @@ type oddKey struct{ crypto.Signer }
 
 func (oddKey) Public() crypto.PublicKey { return "odd" }
 
+// The clock may be the application's.
+func TestSignerNow(t *testing.T) {
+	s := newSigner("s", edKey)
+	s.Lifetime, s.Now = time.Hour, func() time.Time { return time.Unix(1234567890, 0) }
+	fields, err := Signatures(strings.NewReader(plain), s)
+	if err != nil || !strings.Contains(string(fields), "t=1234567890; x=1234571490;") {
+		t.Errorf("%s, %v", fields, err)
+	}
+}
+
 // hugeKey and tinyKey have a modulus that nobody has factors of.
 func hugeKey() *rsa.PublicKey {
 	return &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 4096), E: 65537}
