@@ -103,7 +103,7 @@ func seal(t *testing.T, s *Sealer, text string, chain Result) string {
 		t.Fatal(err)
 	}
 	for line := range strings.SplitSeq(string(set), "\r\n") {
-		if len(line) > 78 && !strings.HasPrefix(line, "\tb=") || strings.ContainsAny(line, "\r\n") {
+		if len(line) > 78 && !strings.HasPrefix(line, " b=") || strings.ContainsAny(line, "\r\n") {
 			t.Errorf("line %q", line)
 		}
 	}

@@ -36,7 +36,7 @@ func (f fieldText) appendTo(dst []byte, signature string) []byte {
 			line += len(" ") + len(text)
 			continue
 		}
-		dst = append(dst, "\r\n\t"...)
+		dst = append(dst, "\r\n "...) // no tab: there are verifiers that look for " i=1;"
 		before := len(dst)
 		switch t.name {
 		case "b":
@@ -46,7 +46,7 @@ func (f fieldText) appendTo(dst []byte, signature string) []byte {
 		default:
 			dst = append(dst, text...)
 		}
-		line = len(dst) - before + len("\t")
+		line = len(dst) - before + len(" ")
 	}
 	return append(dst, "\r\n"...)
 }
@@ -56,7 +56,7 @@ func appendList(dst []byte, text string) []byte {
 	line := 0
 	for word := range strings.SplitAfterSeq(text, ":") {
 		if line > 0 && line+len(word) > foldAt {
-			dst = append(dst, "\r\n\t"...)
+			dst = append(dst, "\r\n "...)
 			line = 0
 		}
 		dst = append(dst, word...)
