@@ -74,6 +74,11 @@ const (
 	FromAmbiguous = FromProblem(from.Ambiguous)      // is shown differently by different mail readers
 	FromNoDomain  = FromProblem(from.NoDomain)       // names no domain that could have a policy
 	FromDomains   = FromProblem(from.SeveralDomains) // names mailboxes of more than one domain
+
+	// Of the header section as a whole, for whoever reads it: another From may
+	// be hidden in it.
+	HeaderMalformed FromProblem = "CR, LF or NUL by itself in the header section"
+	HeaderTooLarge  FromProblem = "header section too large"
 )
 
 // A Result says what came of a message.

@@ -1,5 +1,6 @@
-// Quickstart shows both ends of a mail in one program: a client sends a message
-// with an attachment to a server. It prints what was said and what arrived.
+// Quickstart shows both ends of a mail in one program: a client signs a message
+// with an attachment and sends it to a server, which finds out who vouches for
+// it. It prints what was said, what was found out and what arrived.
 package main
 
 import (
@@ -14,16 +15,17 @@ import (
 	"io"
 	"log"
 	"mime"
-	"mime/multipart"
 	"net"
-	"net/textproto"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/auth"
+	"github.com/postrider/postrider/auth/dkim"
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/mx/dns/dnstest"
 	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/server/middleware"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -40,21 +42,35 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// What example.org publishes: who may send, a key, what becomes of other mail.
+	key, err := dkim.GenerateKey(dkim.Ed25519, 0)
+	if err != nil {
+		return err
+	}
+	record, err := dkim.Record(key)
+	if err != nil {
+		return err
+	}
+	zone := dnstest.MustParse(fmt.Sprintf(`
+		example.org                TXT "v=spf1 ip4:127.0.0.1 -all"
+		key1._domainkey.example.org TXT %q
+		_dmarc.example.org         TXT "v=DMARC1; p=reject"`, record))
 	// The server. The function gets each message as a stream, and only when it
 	// returns nil does the client hear that the message was accepted.
-	received := make(chan []byte, 1)
-	deliver := server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
-		data, err := io.ReadAll(m)
+	verifier := &auth.Verifier{Resolver: zone, AuthServID: "mail.example.org"}
+	received := make(chan string, 1)
+	deliver := server.Deliver(func(ctx context.Context, m *server.Message) (smtp.Reply, error) {
+		var data bytes.Buffer
+		info := m.Conn.Info()
+		found, err := verifier.Verify(ctx, auth.NewPeer(info.RemoteAddr, info.Hello), m.Envelope.From, io.TeeReader(m, &data))
 		if err == nil {
-			received <- data
+			received <- found.Header() + data.String()
 		}
 		return smtp.Reply{}, err
 	})
+	onlyBob := middleware.Recipients(middleware.RecipientsOptions{Domains: []string{"example.org"}, Addresses: []string{"bob@example.org"}})
 	srv := &server.Server{
-		Handler: server.HandlerFunc(func(ctx context.Context, c *server.Conn) (server.Session, error) {
-			s, err := deliver.NewSession(ctx, c)
-			return onlyBob{s}, err
-		}),
+		Handler:   onlyBob(deliver),
 		Role:      server.Submission,
 		Hostname:  "mail.example.org",
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
@@ -84,8 +100,7 @@ func run(ctx context.Context, out io.Writer) error {
 			Wrote:     func(_ client.ConnInfo, line string) { fmt.Fprintln(out, "C:", line) },
 			WroteData: func(_ client.ConnInfo, octets int64) { fmt.Fprintf(out, "C: (%d octets of the message)\n", octets) },
 			Got: func(_ client.ConnInfo, r smtp.Reply) {
-				wire := strings.TrimSpace(string(r.AppendTo(nil)))
-				fmt.Fprintln(out, "S:", strings.ReplaceAll(wire, "\r\n", "\nS: "))
+				fmt.Fprintln(out, "S:", strings.ReplaceAll(strings.TrimSpace(string(r.AppendTo(nil))), "\r\n", "\nS: "))
 			},
 		},
 	}
@@ -93,7 +108,11 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	result, err := c.Send(ctx, env, smtp.BytesContent(message()))
+	signed, err := dkim.Sign(smtp.BytesContent(message()), &dkim.Signer{Domain: "example.org", Selector: "key1", Key: key})
+	if err != nil {
+		return err
+	}
+	result, err := c.Send(ctx, env, signed)
 	c.Close() // says QUIT on the connection that was kept
 	if err != nil {
 		return err
@@ -106,45 +125,26 @@ func run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// onlyBob wraps a session, to refuse everybody else.
-type onlyBob struct{ server.Session }
-
-func (s onlyBob) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
-	if to.Local != "bob" {
-		return smtp.Reply{}, smtp.Reject(550, smtp.Enh(1, 1), "no such user")
-	}
-	return s.Session.Rcpt(ctx, to, p)
-}
-
-// message returns a text with an attachment. To write to memory does not fail.
+// message returns a text with an attachment.
 func message() []byte {
-	var b bytes.Buffer
-	parts := multipart.NewWriter(&b)
-	fmt.Fprintf(&b, "Date: %s\r\nFrom: Ann <ann@example.org>\r\nTo: Bob <bob@example.org>\r\n", time.Now().Format(time.RFC1123Z))
-	fmt.Fprintf(&b, "Subject: %s\r\nMessage-ID: <%s@example.org>\r\n", mime.QEncoding.Encode("utf-8", "Grüße, Bob"), rand.Text())
-	fmt.Fprintf(&b, "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n", parts.Boundary())
-	text, _ := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/plain; charset=utf-8"}, "Content-Transfer-Encoding": {"8bit"}})
-	fmt.Fprint(text, "Schöne Grüße, the numbers are attached.\r\n")
-	file, _ := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/csv"}, "Content-Transfer-Encoding": {"base64"},
-		"Content-Disposition": {`attachment; filename="numbers.csv"`}})
-	for chunk := range slices.Chunk([]byte("month,messages\nJanuary,1402\nFebruary,1377\nMarch,1590\n"), 57) {
-		fmt.Fprintf(file, "%s\r\n", base64.StdEncoding.EncodeToString(chunk)) // 76 characters, RFC 2045 §6.8
-	}
-	parts.Close()
-	return b.Bytes()
+	return fmt.Appendf(nil, "Date: %s\r\nMessage-ID: <%s@example.org>\r\nFrom: Ann <ann@example.org>\r\nTo: Bob <bob@example.org>\r\n"+
+		"Subject: %s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=next\r\n\r\n"+
+		"--next\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"+
+		"Schöne Grüße, the numbers are attached.\r\n\r\n"+
+		"--next\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=\"numbers.csv\"\r\n"+
+		"Content-Transfer-Encoding: base64\r\n\r\n%s\r\n--next--\r\n",
+		time.Now().Format(time.RFC1123Z), rand.Text(), mime.QEncoding.Encode("utf-8", "Grüße, Bob"),
+		base64.StdEncoding.EncodeToString([]byte("month,messages\nJanuary,1402\nFebruary,1377\nMarch,1590\n")))
 }
 
-// certificate makes one that signs itself.
+// certificate makes one that signs itself. Randomness does not fail.
 func certificate() (tls.Certificate, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
+	_, key, _ := ed25519.GenerateKey(nil)
 	template := &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}, err
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }

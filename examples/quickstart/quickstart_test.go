@@ -30,10 +30,10 @@ func TestQuickstart(t *testing.T) {
 		`C: STARTTLS`, `S: 220 2\.0\.0 .*`, ` +\(TLS from here on\)`,
 		`S: 250 AUTH PLAIN LOGIN`, `C: AUTH PLAIN \*\*\*`, `S: 235 2\.7\.0 .*`,
 		`C: MAIL FROM:<ann@example\.org>.*`, `C: RCPT TO:<bob@example\.org>`, `C: RCPT TO:<nobody@example\.org>`, `C: DATA`,
-		`S: 250 2\.1\.0 .*`, `S: 250 2\.1\.5 .*`, `S: 550 5\.1\.1 no such user`, `S: 354 .*`,
+		`S: 250 2\.1\.0 .*`, `S: 250 2\.1\.5 .*`, `S: 550 5\.1\.1 no such mailbox here`, `S: 354 .*`,
 		`C: \(\d+ octets of the message\)`, `C: \.`, `S: 250 2\.0\.0 .*`, `C: QUIT`, `S: 221 .*`, ``, `Outcome:`,
 		`<bob@example\.org> delivered: true, the server said 250 2\.0\.0 .*`,
-		`<nobody@example\.org> delivered: false, the server said 550 5\.1\.1 no such user`, ``, `Received:`,
+		`<nobody@example\.org> delivered: false, the server said 550 5\.1\.1 no such mailbox here`, ``, `Received:`,
 	} {
 		found := regexp.MustCompile(`(?m)^` + want + `$`).FindStringIndex(text[at:])
 		if found == nil {
@@ -52,6 +52,12 @@ func checkMessage(t *testing.T, received string) {
 	m, err := mail.ReadMessage(strings.NewReader(received))
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, received)
+	}
+	found := m.Header.Get("Authentication-Results")
+	for _, want := range []string{"mail.example.org;", "spf=pass smtp.mailfrom=ann@example.org", "dkim=pass header.d=example.org", "dmarc=pass header.from=example.org"} {
+		if !strings.Contains(found, want) {
+			t.Errorf("Authentication-Results: %q has no %q", found, want)
+		}
 	}
 	if got := m.Header.Get("Received"); !strings.Contains(got, "by mail.example.org with ESMTPSA") {
 		t.Errorf("Received: %q", got)
