@@ -371,6 +371,7 @@ func TestNotSealed(t *testing.T) {
 		{strings.Replace(one, "cv=none", "cv=pass", 1), pass, found, ErrOtherChain.Error()},
 		{"A: b\nc\r\n" + plain, none, found, ErrMalformed.Error()},
 		{"A: \x00\r\n" + plain, none, found, ErrMalformed.Error()},
+		{" ; arc=pass\r\n" + plain, none, found, ErrMalformed.Error()},
 		{strings.Repeat("A: b\r\n", 1001) + plain, none, found, message.ErrFields.Error()},
 		{"A: " + strings.Repeat("b", 1<<20) + "\r\n" + plain, none, found, message.ErrHeaderSize.Error()},
 	} {

@@ -51,7 +51,7 @@ type Sealer struct {
 // Why a message is not sealed. It can go on without.
 var (
 	// ErrMalformed: the header has a NUL or a bare CR or LF, which others read
-	// in other ways.
+	// in other ways, or it begins with a blank, as if it went on.
 	ErrMalformed = errors.New("arc: not sealed: malformed header")
 	// ErrOtherChain: the Result is not that of this message.
 	ErrOtherChain = errors.New("arc: not sealed: the message has another chain than the result")

@@ -49,7 +49,7 @@ func (b *Sealing) Finish(chain Result, found authres.Field) ([]byte, error) {
 	if err := b.message.Err(); err != nil {
 		return nil, fmt.Errorf("arc: not sealed: %w", err)
 	}
-	if b.message.Malformed() {
+	if b.message.Malformed() || beginsFolded(b.message) {
 		return nil, ErrMalformed
 	}
 	if found.AuthServID == "" {
@@ -63,6 +63,13 @@ func (b *Sealing) Finish(chain Result, found authres.Field) ([]byte, error) {
 		return nil, nil // §5.1.2, §4.2.1
 	}
 	return b.set(&old, chain.status(), found)
+}
+
+// beginsFolded reports whether the first line begins with a blank: it would go
+// on with what is put on top.
+func beginsFolded(m *message.Message) bool {
+	f := m.Fields()
+	return len(f) > 0 && (f[0].Raw()[0] == ' ' || f[0].Raw()[0] == '\t')
 }
 
 // matches checks that the result can be one of this chain.
