@@ -205,6 +205,11 @@ func TestTampering(t *testing.T) {
 			}
 		}
 	}
+	// A set that is there twice, in the place of another.
+	header2 := fields(header)
+	if r := verify(t, z, strings.Join(append(header2[3:6:6], header2[3:]...), "\r\n")+strings.TrimPrefix(text, header)); r.Verdict != authres.Fail || r.Reason != repeatedSet {
+		t.Errorf("%+v", r)
+	}
 	// A chain cut short is a chain, as long as the message is as it was then.
 	if r := verify(t, z, strings.Join(fields(header)[3:], "\r\n")+strings.TrimPrefix(text, header)); r.Verdict != authres.Pass || r.Instances != 2 {
 		t.Errorf("%+v", r)
@@ -315,6 +320,51 @@ func TestDNSFailures(t *testing.T) {
 	}
 }
 
+// What is not so counts more than what may not be so.
+func TestFailIsWorseThanTempError(t *testing.T) {
+	z, sealers := hops(2, false)
+	text := forward(t, z, sealers, plain)
+	text = strings.Replace(text, "cv=pass;", "cv=pass; x=y;", 1) // not covered by the message's signature
+	slow := dnstest.MustParse("s0._domainkey.hop1.example SERVFAIL\ns1._domainkey.hop2.example TXT \"" + record(sealers[1].Key) + "\"")
+	if r := verify(t, slow, text); r.Verdict != authres.Fail || r.Reason != "ARC-Seal i=2: signature does not verify" {
+		t.Errorf("%s %s", r.Verdict, r.Reason)
+	}
+}
+
+// Finish does not wait for what will not come, and leaves nothing behind.
+func TestFinishEndsLookups(t *testing.T) {
+	z, sealers := hops(1, false)
+	text := forward(t, z, sealers, plain)
+	c := (&Verifier{Resolver: dnstest.MustParse("s0._domainkey.hop1.example STALL")}).Begin(context.Background())
+	fmt.Fprint(c, text)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if r := c.Finish(ctx); r.Verdict != authres.TempError {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The search for OldestPass has an end.
+func TestHashingIsBounded(t *testing.T) {
+	z, sealers := hops(8, true)
+	text := "Subject: " + strings.Repeat("a b ", 200<<10) + "\r\n" + plain // 800 KB
+	r := verify(t, z, forward(t, z, sealers, text))
+	if r.Verdict != authres.Pass || r.OldestPass != 3 || r.Chain[1].Message.Verdict != "" {
+		t.Errorf("%s %s, oldest-pass %d", r.Verdict, r.Reason, r.OldestPass)
+	}
+}
+
+func TestLongListOfFields(t *testing.T) {
+	z, sealers := hops(1, false)
+	s := *sealers[0]
+	for i := range 100 {
+		s.Fields = append(s.Fields, fmt.Sprintf("X-Field-%d", i))
+	}
+	if r := verify(t, z, seal(t, &s, plain, verify(t, z, plain))); r.Verdict != authres.Pass {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestFailedChainIsSealedOnce(t *testing.T) {
 	z, sealers := hops(4, false)
 	text := strings.Replace(forward(t, z, sealers[:2], plain), "hello.", "bye.", 1)
@@ -356,6 +406,7 @@ func TestNotSealed(t *testing.T) {
 	s := sealers[0]
 	one := forward(t, z, sealers[:1], plain)
 	none, pass := verify(t, z, plain), verify(t, z, one)
+	two := seal(t, sealers[1], one, pass)
 	found := authres.Field{AuthServID: "a"}
 	for _, tt := range []struct {
 		text  string
@@ -366,6 +417,7 @@ func TestNotSealed(t *testing.T) {
 		{plain, none, authres.Field{}, "the results do not say who found them"},
 		{plain, pass, found, ErrOtherChain.Error()},
 		{one, none, found, ErrOtherChain.Error()},
+		{two, pass, found, ErrOtherChain.Error()},
 		{plain, Result{}, found, ErrOtherChain.Error()},
 		{one, Result{Verdict: authres.SoftFail, Instances: 1}, found, "a chain cannot be"},
 		{strings.Replace(one, "cv=none", "cv=pass", 1), pass, found, ErrOtherChain.Error()},
@@ -402,7 +454,7 @@ func TestSealerIsChecked(t *testing.T) {
 		"no key":           func(s *Sealer) { s.Key = nil },
 		"a short key":      func(s *Sealer) { s.Key = rsaKey() },
 		"a field's colon":  func(s *Sealer) { s.Fields = []string{"from:to"} },
-		"a field's end":    func(s *Sealer) { s.Fields = []string{"from; x=y"} },
+		"a field's end":    func(s *Sealer) { s.Fields = []string{"from;x=y"} },
 		"a field's line":   func(s *Sealer) { s.Fields = []string{"from\r\n"} },
 		"an empty field":   func(s *Sealer) { s.Fields = []string{"from", ""} },
 		"a seal":           func(s *Sealer) { s.Fields = []string{"from", "arc-seal"} },

@@ -7,9 +7,6 @@ import "strings"
 type scanner struct {
 	s string
 	i int
-	// loose takes a bare CR or LF for white space, for it is the end of a line
-	// to some programs. Strictly it may not stand in a header at all.
-	loose bool
 }
 
 const maxCommentDepth = 16
@@ -40,8 +37,6 @@ func (p *scanner) fws() {
 			p.i += 2
 		case strings.HasPrefix(rest, "\r\n ") || strings.HasPrefix(rest, "\r\n\t"):
 			p.i += 3
-		case p.loose && (rest[0] == '\r' || rest[0] == '\n'):
-			p.i++
 		default:
 			return
 		}
@@ -118,9 +113,6 @@ func (p *scanner) character() (c byte, quoted bool, why string) {
 			return 0, false, "end"
 		case strings.HasPrefix(rest, "\r\n ") || strings.HasPrefix(rest, "\r\n\t"):
 			p.i += 2
-			continue
-		case p.loose && (rest[0] == '\r' || rest[0] == '\n'):
-			p.i++
 			continue
 		case rest[0] == '\\' && len(rest) > 1:
 			quoted = true

@@ -19,9 +19,9 @@ const (
 // it and the semicolon behind need to be well-formed. If they are not, then
 // what we do not understand another program may take for our name.
 func claims(value string, ids []string) claim {
-	p := scanner{s: value, loose: true}
-	id, why := p.head()
-	if why != "" || id == "" {
+	p := scanner{s: value}
+	id, _ := p.head()
+	if id == "" {
 		return unknown
 	}
 	id = sameName(id)

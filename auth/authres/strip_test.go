@@ -130,24 +130,27 @@ func TestStrip(t *testing.T) {
 
 func TestStripNames(t *testing.T) {
 	const (
-		a     = "Authentication-Results: a.example; none\r\n"
-		b     = "Authentication-Results: xn--bcher-kva.example; none\r\n"
-		bU    = "Authentication-Results: BÜCHER.example; none\r\n"
-		c     = "Authentication-Results: c.example; none\r\n"
-		spf   = "Received-spf: pass\r\n"
-		other = "Received: x\r\n"
+		a  = "Authentication-Results: a.example; none\r\n"
+		b  = "Authentication-Results: xn--bcher-kva.example; none\r\n"
+		bU = "Authentication-Results: BÜCHER.example; none\r\n"
+		c  = "Authentication-Results: c.example; none\r\n"
+		// No name of a host is compared as one either.
+		noHost = "Authentication-Results: MY_server.; none\r\nAuthentication-Results: my_server; none\r\n"
+		spf    = "Received-spf: pass\r\n"
+		other  = "Received: x\r\n"
 	)
 	for _, tt := range []struct {
 		s    Strip
 		want string
 	}{
+		{Strip{AuthServID: "My_Server"}, a + b + bU + c + spf + other},
 		{Strip{}, spf + other},
 		{Strip{Fields: []string{"received-SPF", ""}}, other},
-		{Strip{AuthServID: "a.example"}, b + bU + c + spf + other},
-		{Strip{AuthServID: "bücher.example", More: []string{"", "C.example"}}, a + spf + other},
-		{Strip{More: []string{"xn--bcher-kva.example."}, Fields: []string{"Received", "Received-SPF"}}, a + c},
+		{Strip{AuthServID: "a.example", More: []string{"my_SERVER."}}, b + bU + c + spf + other},
+		{Strip{AuthServID: "bücher.example", More: []string{"", "C.example", "my_server"}}, a + spf + other},
+		{Strip{More: []string{"xn--bcher-kva.example.", "my_server"}, Fields: []string{"Received", "Received-SPF"}}, a + c},
 	} {
-		if got := strip(t, &tt.s, a+b+bU+c+spf+other); got != tt.want {
+		if got := strip(t, &tt.s, a+b+noHost+bU+c+spf+other); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.s, got, tt.want)
 		}
 	}
@@ -189,6 +192,22 @@ func TestStripErrors(t *testing.T) {
 	}
 	if err := w.Close(); err != io.ErrClosedPipe {
 		t.Error(err)
+	}
+}
+
+// A body passes by in the pieces in which it comes.
+func TestStripReadsBodiesWhole(t *testing.T) {
+	body := strings.Repeat("x", 1<<16)
+	r := (&Strip{}).Reader(io.MultiReader(strings.NewReader("A: b\r\n\r\n"), strings.NewReader(body)))
+	p := make([]byte, len(body))
+	if n, err := r.Read(p); n != 8 || err != nil {
+		t.Error(n, err)
+	}
+	if n, err := r.Read(p); n != len(body) || err != nil || string(p) != body {
+		t.Error(n, err)
+	}
+	if n, err := r.Read(p); n != 0 || err != io.EOF {
+		t.Error(n, err)
 	}
 }
 
