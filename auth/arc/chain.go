@@ -53,19 +53,19 @@ func find(m *message.Message) (c chain) {
 	n := max(len(places[0]), len(places[1]), len(places[2]))
 	c.sets = make([]set, n)
 	var seen [3][MaxSets + 1]bool
-	for kind, at := range places {
+	for which, at := range places {
 		for _, i := range at {
-			instance, fault := c.add(m.Fields()[i], i, kind)
+			instance, fault := c.add(m.Fields()[i], i, which)
 			c.highest = max(c.highest, instance)
 			switch {
 			case fault != "":
 				c.fail(fault)
 			case instance > n:
 				c.fail(incompleteSet) // numbers are left out
-			case seen[kind][instance]:
+			case seen[which][instance]:
 				c.fail(repeatedSet)
 			}
-			seen[kind][instance] = true
+			seen[which][instance] = true
 		}
 		if len(at) < n {
 			c.fail(incompleteSet)
@@ -86,9 +86,10 @@ func (c *chain) fail(fault string) {
 	}
 }
 
-// add reads a field and puts it where it belongs, if there is such a place.
-func (c *chain) add(f message.Field, at, kind int) (instance int, fault string) {
-	switch kind {
+// add reads a field, which of the three it is, and puts it where it belongs, if
+// there is such a place.
+func (c *chain) add(f message.Field, at, which int) (instance int, fault string) {
+	switch which {
 	case 0:
 		i, payload, err := authres.ParseARC(string(f.Value()))
 		if i == 0 {
