@@ -27,6 +27,7 @@ type Body struct {
 	scan     wire.DotScanner
 	prefix   []byte
 	begun    bool       // something has been handed out: no prefix any more
+	prefixed bool       // the prefix has been handed out, and nothing else
 	ended    bool       // the end of data has been consumed
 	ahead    *readAhead // nil without Header and Tee
 	rest     []byte     // handed out by next, not yet taken by Read
@@ -96,7 +97,8 @@ func (b *Body) chunk(size int64, last bool) {
 
 // Prepend puts header fields in front of the message, as a Received field
 // must be (RFC 5321 §4.4). It has effect before the first Read only. Each
-// field ends with CRLF; see Received for a builder.
+// field ends with CRLF; see Received for a builder. A message that begins with a
+// blank, which would continue the last of them, has an empty line put before it.
 func (b *Body) Prepend(fields string) {
 	if b.begun {
 		return
@@ -188,9 +190,33 @@ func (b *Body) next() ([]byte, error) {
 	b.begun = true
 	if len(b.prefix) > 0 {
 		p := b.prefix
-		b.prefix = nil
+		b.prefix, b.prefixed = nil, true
 		return p, nil
 	}
+	if b.prefixed {
+		b.prefixed = false
+		return b.behindPrefix()
+	}
+	return b.message()
+}
+
+// behindPrefix is the first content when something was put in front of it. A
+// blank there would continue our field with words of the client's; no header
+// section begins so (RFC 5322 §2.2), so what comes is body.
+func (b *Body) behindPrefix() ([]byte, error) {
+	content, err := b.message()
+	if err == nil && (content[0] == ' ' || content[0] == '\t') {
+		b.lookAhead().unread = content
+		return emptyLine, nil
+	}
+	return content, err
+}
+
+// emptyLine ends a header section. It is never changed.
+var emptyLine = []byte("\r\n")
+
+// message is next without what was put in front.
+func (b *Body) message() ([]byte, error) {
 	if b.ahead != nil && (b.err == nil || b.err == io.EOF) {
 		if p := b.ahead.next(); len(p) > 0 {
 			return p, nil
@@ -199,7 +225,7 @@ func (b *Body) next() ([]byte, error) {
 	return b.content()
 }
 
-// content is next without what was put in front.
+// content is message without what was read ahead.
 func (b *Body) content() ([]byte, error) {
 	if b.ahead != nil && b.ahead.source != nil && b.err == nil {
 		return b.replaced()

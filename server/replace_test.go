@@ -164,3 +164,44 @@ func (h *hesitant) Read(p []byte) (int, error) {
 	}
 	return h.Reader.Read(p)
 }
+
+// Words of the client's never continue a field of ours.
+func TestMessageThatBeginsWithABlank(t *testing.T) {
+	for _, blank := range []string{" ", "\t"} {
+		for _, how := range []string{"DATA", "BDAT"} {
+			for _, way := range []string{"", "prefix", "header", "tee", "replace"} {
+				message := blank + "; dkim=pass\r\na: b\r\n\r\ntext\r\n"
+				var got, teed strings.Builder
+				s := start(t)
+				s.data = func(_ context.Context, b *server.Body) (smtp.Reply, error) {
+					switch way {
+					case "header":
+						b.Header()
+					case "tee":
+						b.Tee(&teed)
+					case "replace":
+						io.Copy(io.Discard, b)
+						b.Replace(strings.NewReader(message))
+					}
+					if way != "" {
+						b.Prepend("x: y\r\n")
+					}
+					_, err := io.Copy(&got, b)
+					return smtp.Reply{}, err
+				}
+				p := s.hello()
+				deliverBy(p, how, message)
+				p.expect("250 2.0.0 message accepted")
+				s.stop()
+				wanted := "x: y\r\n\r\n" + message
+				if way == "" {
+					wanted = message
+				}
+				want(t, "what was read", got.String(), wanted)
+				if way == "tee" {
+					want(t, "tee", teed.String(), message)
+				}
+			}
+		}
+	}
+}
