@@ -2,6 +2,7 @@ package dnslist
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/postrider/postrider/mx/dns"
@@ -75,6 +76,7 @@ func TestNobody(t *testing.T) {
 // Nothing that a list publishes breaks out of a reply.
 func FuzzPrintable(f *testing.F) {
 	f.Add("see http://bl.example/")
+	f.Add(strings.Repeat("x", maxReason+1))
 	f.Add("\r\n250 OK\x00\x7f\xff \u202e")
 	f.Fuzz(func(t *testing.T, text string) {
 		got := printable(text)

@@ -273,8 +273,9 @@ func TestClose(t *testing.T) {
 	defer c.Close()
 	msg := asked{name: "slow.example.", typ: dns.A}.pack(t)
 	c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
-	if err := s.Close(); err != nil {
-		t.Error(err)
+	begin := time.Now()
+	if err := s.Close(); err != nil || time.Since(begin) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(begin), err)
 	}
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
