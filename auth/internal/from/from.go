@@ -6,6 +6,7 @@ package from
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -50,10 +51,43 @@ func Parse(fields []string) Author {
 	if p.check() && p.addressList() && p.domain == "" {
 		p.problem = NoDomain
 	}
+	if p.problem == Malformed {
+		p.unquoted()
+	}
 	if p.problem != "" {
 		return Author{Problem: p.problem}
 	}
 	return Author{Domain: strings.ToLower(p.domain)}
+}
+
+// unquoted looks for what is common and not well-formed: a display name that
+// needs quotation marks and has none, as in
+//
+//	Foo, Inc. <a@foo.example>
+//	a@foo.example <a@foo.example>
+//
+// Whoever reads that shows this one address or none, because an at sign in the
+// name can only be that of the same address.
+func (p *parser) unquoted() {
+	s := strings.Trim(p.s, " \t\r\n")
+	name, address, ok := strings.Cut(s, "<")
+	if !ok || !strings.HasSuffix(address, ">") {
+		return
+	}
+	address = address[:len(address)-1]
+	name = strings.TrimRight(name, " \t\r\n")
+	if !strings.EqualFold(name, address) && strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" \t\r\n,.'&+-_/!", r)
+	}) {
+		return
+	}
+	local, domain, _ := strings.Cut(address, "@")
+	notAtext := func(r rune) bool { return r < utf8.RuneSelf && r != '.' && !isAtext(byte(r)) }
+	if !isDotAtom(local) || !isDotAtom(domain) || strings.ContainsFunc(local+domain, notAtext) {
+		return
+	}
+	p.problem, p.domain, p.spelling = "", "", ""
+	p.add(domain)
 }
 
 // check looks at the field as octets, so that the grammar can take any white
