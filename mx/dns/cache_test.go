@@ -224,7 +224,7 @@ func TestCacheAsksOnce(t *testing.T) {
 	})
 }
 
-// Who gives up does so alone: first the one who looks up, then one who waits.
+// Who gives up does so alone: first one who waits, then the one who looks up.
 func TestCacheWaiterGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &counter{resolve: func(ctx context.Context, _ string, _ dns.Type) (dns.Answer, error) {
@@ -244,7 +244,7 @@ func TestCacheWaiterGivesUp(t *testing.T) {
 		}
 		results := make([]result, 4)
 		var wg sync.WaitGroup
-		for i, limit := range []time.Duration{3 * time.Second, time.Hour, 5 * time.Second, time.Hour} {
+		for i, limit := range []time.Duration{3 * time.Second, time.Hour, 2 * time.Second, time.Hour} {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, limit)
 				defer cancel()
@@ -254,7 +254,7 @@ func TestCacheWaiterGivesUp(t *testing.T) {
 			synctest.Wait()
 		}
 		wg.Wait()
-		for i, after := range []time.Duration{3 * time.Second, 13 * time.Second, 5 * time.Second, 13 * time.Second} {
+		for i, after := range []time.Duration{3 * time.Second, 13 * time.Second, 2 * time.Second, 13 * time.Second} {
 			got, fails := results[i], i%2 == 0
 			var failed *dns.Error
 			if got.after != after || (got.err != nil) != fails || fails && !errors.Is(got.err, context.DeadlineExceeded) {
