@@ -9,12 +9,14 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/auth/authres"
 	"github.com/postrider/postrider/auth/dkim"
+	"github.com/postrider/postrider/mx/dns"
 	"github.com/postrider/postrider/mx/dns/dnstest"
 )
 
@@ -140,12 +142,19 @@ func TestLookupsBeginWithTheBody(t *testing.T) {
 // No goroutine outlives an aborted message, or one whose context ends.
 func TestAbort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // fails if a goroutine stays
-		v := &dkim.Verifier{Resolver: dnstest.MustParse("a._domainkey.example.org STALL\nb._domainkey.example.org STALL")}
+		running := &counted{Resolver: dnstest.MustParse("a._domainkey.example.org STALL\nb._domainkey.example.org STALL")}
+		v := &dkim.Verifier{Resolver: running}
 		header := junk("example.org", "a", "") + junk("example.org", "b", "") + "From: a@example.org\r\n\r\n"
 		c := v.Begin(t.Context())
 		io.WriteString(c, header)
 		synctest.Wait()
+		if n := running.Load(); n != 2 {
+			t.Errorf("%d lookups under way, want 2", n)
+		}
 		c.Abort()
+		if n := running.Load(); n != 0 {
+			t.Errorf("%d lookups outlive the message", n)
+		}
 		for _, end := range []func(own, finish context.CancelFunc){
 			func(own, _ context.CancelFunc) { own() }, func(_, finish context.CancelFunc) { finish() },
 		} {
@@ -162,6 +171,18 @@ func TestAbort(t *testing.T) {
 			cancelWait()
 		}
 	})
+}
+
+// A counted resolver knows how many lookups are under way.
+type counted struct {
+	dns.Resolver
+	atomic.Int32
+}
+
+func (c *counted) Resolve(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
+	c.Add(1)
+	defer c.Add(-1)
+	return c.Resolver.Resolve(ctx, name, t)
 }
 
 // hostile are messages that are made to cost. Each is about 1 MB of header or

@@ -95,6 +95,29 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What is no key in DER.
+func TestBadRSA(t *testing.T) {
+	const n = "0201 0b 0201 03" // 11 and 3
+	bits := hex.EncodeToString(rsaAlgorithm)
+	for text, want := range map[string]bool{
+		"3006" + n: true, "3006" + n + "00": false, "3008" + n + "0500": false, "3003 0201 0b": false, "3106" + n: false,
+		"3006 0201 0b 0301 03": false, "300681 0201 0b 0201 03": false, "308106" + n: false, "30820006" + n: false,
+		"3080" + n + "0000": false, "3007" + n: false, "3006 0200 0201 03 00": false, "3007 020200 0b 0201 03": false,
+		"3006 0201 8b 0201 03": false, "3006 0201 00 0201 03": false, "3007 0202008b 0201 03": true, "3006 0201 0b 0201 83": false,
+		"300a 0201 0b 02050100000003": false, "30": false, "": false,
+		"301a" + bits + "0309 00 3006" + n: true, "301a" + bits + "0309 01 3006" + n: false, "301b" + bits + "0309 00 3006" + n + "00": false,
+		"301b" + bits + "030a 00 3006" + n + "00": false, "3011" + bits + "0300": false, "301a" + bits + "0409 00 3006" + n: false,
+	} {
+		der, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		if key, ok := parseRSA(der); ok != want {
+			t.Errorf("%s: %v %t, want %t", text, key, ok, want)
+		}
+	}
+}
+
 func TestVerify(t *testing.T) {
 	secret, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {

@@ -263,7 +263,7 @@ func clean(p []byte, tab int) int {
 			if i < 0 {
 				return tab
 			}
-			at += i &^ 7
+			at += i
 			without = 0
 		}
 	}
