@@ -7,6 +7,10 @@
 // dmarc. A message without a valid signature is one without a signature, and
 // no reason to refuse it (RFC 6376 §6.3).
 //
+// A [Signer] signs with one key: [Sign] a message that is about to be sent,
+// [BeginSigning] one that passes by. [GenerateKey] makes a key, [Record] is what
+// the DNS has to say of it, and [Signer.Check] looks whether it does.
+//
 // Messages are in the form in which SMTP carries them: lines end in CRLF. A CR
-// or LF alone is data.
+// or LF alone is data; a message that has one is not signed.
 package dkim

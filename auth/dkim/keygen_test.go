@@ -9,8 +9,13 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/postrider/postrider/mx/dns"
+	"github.com/postrider/postrider/mx/dns/dnstest"
 )
 
 func TestGenerateKey(t *testing.T) {
@@ -141,5 +146,50 @@ func TestMasterFile(t *testing.T) {
 		if got := MasterFile(test.name, test.text); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good, err := Record(edKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Record(rsaKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	txt := func(text string) string { return "s._domainkey.example.org TXT " + dnstest.Quote(text) }
+	for _, test := range []struct{ name, zone, identity, want string }{
+		{"good", txt(good), "", ""},
+		{"good, on trial", txt(strings.Replace(good, "p=", "t=y; p=", 1)), "", ""},
+		{"an alias", "s._domainkey.example.org CNAME key.example.net\nkey.example.net TXT " + dnstest.Quote(good), "", ""},
+		{"missing", "example.org TXT x", "", "no key"},
+		{"another key", txt(other), "", "dkim: signatures do not verify with s._domainkey.example.org: "},
+		{"cut off", txt(good[:len(good)-9]), "", "dkim: signatures do not verify with s._domainkey.example.org: "},
+		{"revoked", txt("v=DKIM1; p="), "", "revoked"},
+		{"strict, and the identity is below", txt(strings.Replace(good, "p=", "t=s; p=", 1)), "@mail.example.org", "do not verify"},
+		{"no answer", "s._domainkey.example.org SERVFAIL", "", "dkim: s._domainkey.example.org: dns: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSigner("s", edKey)
+			s.Identity = test.identity
+			s.Now = func() time.Time { return time.Unix(1, 0) } // the same clock for both
+			s.Lifetime = time.Hour
+			zone := dnstest.MustParse(test.zone)
+			err := s.Check(t.Context(), zone)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+			var failed *dns.Error
+			if got := errors.As(err, &failed); got != (test.name == "no answer") {
+				t.Errorf("%v has a *dns.Error: %t", err, got)
+			}
+			if n := len(zone.Queries()); n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	}
+	if err := new(Signer).Check(t.Context(), new(dnstest.Zone)); err == nil {
+		t.Error("a Signer that is not complete is said to work")
 	}
 }

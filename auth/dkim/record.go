@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -9,7 +10,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/postrider/postrider/auth/authres"
 	"github.com/postrider/postrider/auth/internal/signing"
+	"github.com/postrider/postrider/mx/dns"
 )
 
 // Record returns the text of the TXT record that publishes a key, a public one
@@ -54,6 +57,43 @@ func Record(key any, tags ...string) (string, error) {
 	}
 	b.WriteString("p=" + base64.StdEncoding.EncodeToString(data))
 	return b.String(), nil
+}
+
+// Check looks whether the DNS, as r shows it, has a record with which others
+// will verify what s signs. A program that signs asks when it starts, so that a
+// key that was forgotten, misspelt or cut off is found by it and not by everybody
+// else. Check makes a signature to find out. The error says what is wrong; it
+// wraps a [*dns.Error] if the DNS did not answer.
+func (s *Signer) Check(ctx context.Context, r dns.Resolver) error {
+	name, err := s.RecordName()
+	if err != nil {
+		return err
+	}
+	answer, err := r.Resolve(ctx, name, dns.TXT)
+	if err != nil {
+		return fmt.Errorf("dkim: %s: %w", name, err)
+	}
+	probe := "From: postmaster@" + s.Domain + "\r\n\r\n"
+	fields, err := Signatures(strings.NewReader(probe), s)
+	if err != nil {
+		return err
+	}
+	v := &Verifier{Resolver: answered(answer), Now: s.Now}
+	results, err := v.Verify(ctx, strings.NewReader(string(fields)+probe))
+	switch {
+	case err != nil:
+		return fmt.Errorf("dkim: %s: %w", name, err)
+	case results[0].Verdict != authres.Pass:
+		return fmt.Errorf("dkim: signatures do not verify with %s: %s", name, results[0].Reason)
+	}
+	return nil
+}
+
+// answered is a Resolver that has asked already.
+type answered dns.Answer
+
+func (a answered) Resolve(context.Context, string, dns.Type) (dns.Answer, error) {
+	return dns.Answer(a), nil
 }
 
 // checkRecordTag checks that what is added to a record is one tag, and none of

@@ -65,6 +65,8 @@ type Signer struct {
 	// nil: From, Reply-To, Subject, Date, To and Cc if they are among Fields,
 	// and of those that stand in a message once, such as Sender and
 	// Content-Type, the ones that are present. If empty but not nil, none.
+	// So a message should have its Date and To before it is signed: some
+	// relays add what is missing.
 	Oversign []string
 
 	// Now is asked for the time (tag t=). If nil, time.Now.

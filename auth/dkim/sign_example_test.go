@@ -17,7 +17,8 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-const letter = "From: ann@example.org\r\n" +
+const letter = "Date: Mon, 02 Nov 2026 10:00:00 +0000\r\n" +
+	"From: ann@example.org\r\n" +
 	"To: bob@example.com\r\n" +
 	"Subject: Hello\r\n" +
 	"\r\n" +
@@ -44,7 +45,7 @@ func Example() {
 	verifier := &dkim.Verifier{Resolver: zone}                      // elsewhere &dns.Stub{}
 	for _, message := range []string{
 		letter,
-		strings.ToUpper(letter[:4]) + letter[4:], // another case is still the same field
+		strings.Replace(letter, "From", "FROM", 1), // another case is still the same field
 		strings.Replace(letter, "Hello", "Help", 1),
 		"Reply-To: eve@example.net\r\n" + letter,
 	} {
@@ -111,6 +112,7 @@ func ExampleSigning() {
 	fmt.Print(strings.ReplaceAll(kept.String(), "\r\n", "\n"))
 	// Output:
 	// DKIM-Signature
+	// Date: Mon, 02 Nov 2026 10:00:00 +0000
 	// From: ann@example.org
 	// To: bob@example.com
 	// Subject: Hello
@@ -178,6 +180,15 @@ func ExampleMasterFile() {
 	fmt.Print(dkim.MasterFile("2026a._domainkey.example.org", record))
 	// Output:
 	// 2026a._domainkey.example.org. IN TXT "v=DKIM1; k=ed25519; t=s; n=made for an example; p=O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik="
+}
+
+// A program that signs finds out when it starts that its key is not published.
+func ExampleSigner_Check() {
+	signer := &dkim.Signer{Domain: "example.org", Selector: "2026a", Key: exampleKey}
+	empty := dnstest.MustParse("example.org TXT \"v=spf1 -all\"") // stands for the DNS
+	fmt.Println(signer.Check(context.Background(), empty))
+	// Output:
+	// dkim: signatures do not verify with 2026a._domainkey.example.org: no key
 }
 
 // Relays fold fields anew and cut blanks off lines. Which of it a signature
