@@ -147,7 +147,50 @@ func (b *body) writeRelaxed(p []byte) {
 		kept := trimLines(run)
 		b.data(kept)
 		b.lines = int64(len(run)-len(kept)) / 2
+		if len(run) < shortRun {
+			p = b.writeDense(p)
+		}
 	}
+}
+
+// After a run of clean octets as short as shortRun, a piece of densePiece is
+// taken octet by octet: where white space is dense, looking for long runs costs
+// more than it brings.
+const shortRun, densePiece = 16, 256
+
+// writeDense does what writeRelaxed does, for the beginning of p, and returns
+// the rest.
+func (b *body) writeDense(p []byte) []byte {
+	if cap(b.buf)-len(b.buf) < 2*densePiece {
+		b.flush()
+	}
+	i, end := 0, min(len(p)-1, densePiece) // the last octet may be a CR: not here
+	for ; i < end; i++ {
+		c := p[i]
+		switch {
+		case c == ' ' || c == '\t':
+			b.space = true
+			continue
+		case c == '\r' && p[i+1] == '\n':
+			b.space = false
+			b.lines++
+			i++
+			continue
+		case b.lines > 0:
+			if b.lines > densePiece/4 {
+				return p[i:]
+			}
+			for ; b.lines > 0; b.lines-- {
+				b.buf = append(b.buf, '\r', '\n')
+			}
+		}
+		if b.space {
+			b.space = false
+			b.buf = append(b.buf, ' ')
+		}
+		b.buf = append(b.buf, c)
+	}
+	return p[min(i, len(p)):]
 }
 
 // afterCR decides about a CR that ended the previous write.
