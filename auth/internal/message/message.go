@@ -163,7 +163,7 @@ const headerPiece = 4096
 
 func (m *Message) keep(p []byte) {
 	if m.header == nil {
-		m.header = make([]byte, 0, max(headerPiece, len(p)))
+		m.header = make([]byte, 0, max(2048, len(p)))
 	}
 	m.header = append(m.header, p...)
 }
@@ -178,7 +178,7 @@ func (m *Message) endLine(at int) bool {
 			return m.giveUp(ErrFields)
 		}
 		if m.starts == nil {
-			m.starts = make([]int, 0, 32)
+			m.starts = make([]int, 0, 24)
 		}
 		m.starts = append(m.starts, m.line)
 	}
