@@ -127,6 +127,7 @@ func (k *Check) Finish(ctx context.Context) (*Result, error) {
 	k.message.Close()
 	limit, cancel := context.WithTimeout(ctx, cmp.Or(c.v.Timeout, defaultTimeout))
 	defer cancel()
+	defer context.AfterFunc(k.ctx, cancel)()
 	r.DKIM = k.dkim.Finish(limit)
 	r.ARC = k.arc.Finish(limit)
 	var err error

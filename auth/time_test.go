@@ -70,7 +70,7 @@ func TestContexts(t *testing.T) {
 				v := &auth.Verifier{Resolver: zone(t, stalled)}
 				connection, endConnection := context.WithCancelCause(t.Context())
 				message, endMessage := context.WithCancelCause(connection)
-				finish, endFinish := context.WithCancelCause(message)
+				finish, endFinish := context.WithCancelCause(t.Context())
 				c := v.Begin(connection, peer)
 				k := c.Message(message, mailbox(t, "ann@example.org"))
 				io.WriteString(k, signed(t, plain, "example.org"))

@@ -33,6 +33,8 @@ func TestTrustedSealers(t *testing.T) {
 		{"another is trusted", []string{"example.org"}, was(authres.Pass, "example.org"), "", "arc pass, dmarc fail reject"},
 		{"it failed there too", []string{"example.net"}, was(authres.Fail, "example.org"), "", "arc pass, dmarc fail reject"},
 		{"it was another author", []string{"example.net"}, was(authres.Pass, "example.com"), "", "arc pass, dmarc fail reject"},
+		{"nobody knows whose", []string{"example.net"}, authres.Field{AuthServID: "x", Results: []authres.Result{{Method: "dmarc", Verdict: authres.Pass,
+			Properties: []authres.Property{{Type: "header", Name: "d", Value: "example.org"}, {Type: "smtp", Name: "from", Value: "example.org"}}}}}, "", "arc pass, dmarc fail reject"},
 		{"it was not tried", []string{"example.net"}, authres.Field{AuthServID: "x"}, "", "arc pass, dmarc fail reject"},
 		{"changed since", []string{"example.net"}, was(authres.Pass, "example.org"), "here", "arc fail, dmarc fail reject"},
 	} {
@@ -54,9 +56,28 @@ func TestTrustedSealers(t *testing.T) {
 		if got := verdicts(r); !strings.HasSuffix(got, tt.want) {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
+		if refused := r.Refusal() != nil; refused != strings.HasSuffix(tt.want, "reject") || refused == (r.TrustedSealer != "") {
+			t.Errorf("%s: %v, trusted %q", tt.name, r.Refusal(), r.TrustedSealer)
+		}
 		if !strings.Contains(r.Header(), "dmarc=fail") || !strings.Contains(r.Header(), "arc="+string(r.ARC.Verdict)) {
 			t.Errorf("%s: %s", tt.name, r.Header())
 		}
 		checkField(t, r)
+	}
+}
+
+// Where DMARC passes nobody has to be trusted.
+func TestTrustIsNotNeeded(t *testing.T) {
+	message := signed(t, plain, "example.org")
+	sealer := &arc.Sealer{Domain: "example.net", Selector: "key", Key: key}
+	set, err := sealer.Seal(strings.NewReader(message), arc.Result{Verdict: authres.None}, authres.Field{AuthServID: "x", Results: []authres.Result{
+		{Method: "dmarc", Verdict: authres.Pass, Properties: []authres.Property{{Type: "header", Name: "from", Value: "example.org"}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &auth.Verifier{Resolver: zone(t, ""), TrustedSealers: []string{"example.net"}}
+	r, err := v.Verify(t.Context(), auth.Peer{}, smtp.ReversePath{}, strings.NewReader(string(set)+message))
+	if err != nil || r.ARC.Verdict != authres.Pass || r.DMARC.Verdict != authres.Pass || r.TrustedSealer != "" {
+		t.Errorf("%v: %s, trusted %q", err, verdicts(r), r.TrustedSealer)
 	}
 }

@@ -64,7 +64,7 @@ func TestVerdicts(t *testing.T) {
 		{"nothing at all", "", peer, "ann@example.org", "",
 			"iprev pass, helo pass, spf pass, arc none, dmarc none none", "550 5.7.1 message refused: no From field"},
 		{"header too large", "", peer, "ann@example.org", "X: " + strings.Repeat("x", 1<<20) + "\r\n" + plain,
-			"iprev pass, helo pass, spf pass, dkim permerror , arc fail, dmarc none none", "550 5.7.1 message refused: "},
+			"iprev pass, helo pass, spf pass, dkim permerror , arc fail, dmarc none none", "550 5.7.1 message refused: header section too large"},
 		{"no address known", "", auth.Peer{Hello: "mail.example.org"}, "ann@example.org", signed(t, plain, "example.org"),
 			"iprev , helo none, spf none, dkim pass example.org, arc none, dmarc pass none", ""},
 		{"no key for now", "key._domainkey.example.org TXT SERVFAIL", other, "x@example.net", signed(t, plain, "example.org"),
@@ -177,6 +177,11 @@ func TestSeveralMessages(t *testing.T) {
 	if r, err := c.HelloSPF(t.Context()); err != nil || r.Verdict != authres.Pass {
 		t.Errorf("%+v, %v", r, err)
 	}
+	bounce := c.Message(t.Context(), smtp.ReversePath{}) // judged by the HELO name, which is known
+	io.WriteString(bounce, plain)
+	if r, err := bounce.Finish(t.Context()); err != nil || r.SPF.Verdict != authres.Pass {
+		t.Errorf("%v: %s", err, verdicts(r))
+	}
 	asked := map[string]int{}
 	for _, q := range z.Queries() {
 		asked[q.Name+" "+q.Type.String()]++
@@ -230,6 +235,7 @@ func TestIPRev(t *testing.T) {
 		{"", "192.0.2.2", "permerror", ""},
 		{"2.2.0.192.in-addr.arpa PTR mail.example.org", "192.0.2.2", "fail", ""},
 		{"2.2.0.192.in-addr.arpa PTR \"bad name.example.org\"", "192.0.2.2", "permerror", ""},
+		{"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa PTR six.example.org\nsix.example.org AAAA 2001:db8::1", "2001:db8::1%eth0", "pass", "six.example.org"},
 		{"2.2.0.192.in-addr.arpa SERVFAIL", "192.0.2.2", "temperror", ""},
 		{"2.2.0.192.in-addr.arpa BOGUS", "192.0.2.2", "temperror", ""},
 		{"2.2.0.192.in-addr.arpa PTR a.example.org\na.example.org TIMEOUT", "192.0.2.2", "temperror", ""},

@@ -24,8 +24,8 @@ type Verifier struct {
 	// Those of the author's domain come first, then from the top of the header
 	// down; the others' verdict is Neutral. If zero, 8.
 	MaxSignatures int
-	// MaxLookups limits the keys that are looked up for one message. If zero,
-	// 10.
+	// MaxLookups limits the keys that are looked up for one message, those of
+	// the author's domain first. If zero, 10.
 	MaxLookups int
 	// MaxHeaderSize limits the header in octets. A larger one's signatures are
 	// not evaluated: one PermError. If zero, 1 MiB.

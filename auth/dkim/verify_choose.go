@@ -69,13 +69,14 @@ func (v *Verifier) choose(m *message.Message, signatures []signature) []*signatu
 			chosen = append(chosen, s)
 		}
 	}
-	if len(chosen) <= limit {
+	if len(chosen) <= limit && len(chosen) <= cmp.Or(v.MaxLookups, limit) {
 		return chosen
 	}
 	author := author(m)
 	slices.SortStableFunc(chosen, func(a, b *signature) int {
 		return cmp.Compare(distance(a.Domain, author), distance(b.Domain, author))
 	})
+	limit = min(limit, len(chosen))
 	for _, s := range chosen[limit:] {
 		s.problem = notEvaluated
 	}
