@@ -125,6 +125,7 @@ func (k *Check) Finish(ctx context.Context) (*Result, error) {
 	}
 	defer k.Abort()
 	k.message.Close()
+	r.From = k.from
 	limit, cancel := context.WithTimeout(ctx, cmp.Or(c.v.Timeout, defaultTimeout))
 	defer cancel()
 	defer context.AfterFunc(k.ctx, cancel)()

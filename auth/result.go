@@ -17,6 +17,7 @@ import (
 type Result struct {
 	AuthServID string // of the Verifier
 	Peer       Peer
+	From       smtp.ReversePath
 	IPRev      IPRev
 	HelloSPF   spf.Result // of the HELO name
 	SPF        spf.Result // of the reverse-path; of the HELO name if that is null (RFC 7208 §2.4)
@@ -89,6 +90,28 @@ func (r *Result) Refusal() error {
 		return smtp.Reject(550, smtp.Enh(7, 26), "message refused as "+r.DMARC.PolicyDomain+" asks: neither SPF nor DKIM is aligned with the author domain")
 	}
 	return nil
+}
+
+// Observation returns what a dmarc.Aggregator counts, for the reports that
+// domain owners want. Its EnvelopeTo, and a Disposition other than what the
+// Result asks for, are the caller's to set.
+func (r *Result) Observation() dmarc.Observation {
+	o := dmarc.Observation{
+		Result: r.DMARC, SourceIP: r.Peer.IP, EnvelopeFrom: r.From.Domain,
+		SPF: []dmarc.SPFResult{{Domain: r.SPF.Domain, Scope: "mfrom", Result: r.SPF.Verdict}},
+	}
+	if r.SPF.Domain == "" {
+		o.SPF = nil
+	}
+	for i := range r.DKIM {
+		s := &r.DKIM[i]
+		o.DKIM = append(o.DKIM, dmarc.DKIMResult{Domain: s.Domain, Selector: s.Selector, Result: s.Verdict, Human: s.Reason})
+	}
+	if r.TrustedSealer != "" {
+		o.Disposition = dmarc.NoAction
+		o.Reasons = []dmarc.Reason{{Type: dmarc.ReasonTrustedForwarder, Comment: "arc=pass, sealed by " + r.TrustedSealer}}
+	}
+	return o
 }
 
 // MarshalJSON returns the verdicts in short, for logs: what was found by each
