@@ -48,11 +48,13 @@ func Parse(fields []string) Author {
 		return Author{Problem: Repeated}
 	}
 	p := parser{s: fields[0]}
-	if p.check() && p.addressList() && p.domain == "" {
-		p.problem = NoDomain
-	}
-	if p.problem == Malformed {
-		p.unquoted()
+	if p.check() {
+		if p.addressList() && p.domain == "" {
+			p.problem = NoDomain
+		}
+		if p.problem == Malformed {
+			p.unquoted()
+		}
 	}
 	if p.problem != "" {
 		return Author{Problem: p.problem}

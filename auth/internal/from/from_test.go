@@ -54,6 +54,9 @@ var cases = []struct {
 	{"Alice, Inc. <>", "", Malformed},
 	{"Alice, Inc. <alice@.example.org>", "", Malformed},
 	{"Alice, Inc. <@example.org>", "", Malformed},
+	{"Alice\r\n \r\n <alice@example.org>", "", Malformed}, // what check finds is not about quotation marks
+	{"\r\n \r\n <alice@example.org>", "", Malformed},
+	{"<\x81@example.org>", "", Malformed},
 	// Several mailboxes.
 	{"alice@example.org, bob@EXAMPLE.ORG", "example.org", ""},
 	{"Alice <alice@example.org>,\r\n \"Bob\" <bob@example.org>", "example.org", ""},
