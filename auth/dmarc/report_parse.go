@@ -19,7 +19,7 @@ import (
 type ReportLimits struct {
 	MaxCompressed int64 // octets of a zip archive, which is held in memory. If zero, 8 MiB
 	MaxSize       int64 // octets of XML. If zero, 64 MiB
-	MaxRows       int   // records. If zero, 100,000
+	MaxRows       int   // records, of 1,000 elements at most, on average 32. If zero, 100,000
 	MaxText       int   // octets of one text or attribute. If zero, 4,096
 	MaxDepth      int   // elements in elements. If zero, 16
 }
@@ -150,7 +150,14 @@ type tokens struct {
 	limits ReportLimits
 	depth  int
 	rows   int
+	total  int // elements
+	here   int // elements since the last of those right below the root
 }
+
+const (
+	maxElements  = 1000 // in a record, or in another element below the root; 100 signatures take 500
+	meanElements = 32   // of a record; most have 22
+)
 
 func (t *tokens) Token() (xml.Token, error) {
 	token, err := t.in.RawToken()
@@ -160,10 +167,16 @@ func (t *tokens) Token() (xml.Token, error) {
 	switch x := token.(type) {
 	case xml.StartElement:
 		t.depth++
-		if t.depth == 2 && x.Name.Local == "record" {
-			t.rows++
+		t.total++
+		t.here++
+		if t.depth == 2 {
+			t.here = 0
+			if x.Name.Local == "record" {
+				t.rows++
+			}
 		}
-		if t.depth > t.limits.MaxDepth || t.rows > t.limits.MaxRows {
+		if t.depth > t.limits.MaxDepth || t.rows > t.limits.MaxRows ||
+			t.here > maxElements || t.total-maxElements > meanElements*t.limits.MaxRows {
 			return nil, ErrReportTooLarge
 		}
 		for _, a := range x.Attr {

@@ -185,6 +185,33 @@ func TestBombsCostNoMemory(t *testing.T) {
 	}
 }
 
+// Empty elements take more memory than octets.
+func TestElementBombs(t *testing.T) {
+	for name, bomb := range map[string][2]string{
+		"results":        {"<feedback><record><auth_results>", "<spf/>"},
+		"reasons":        {"<feedback><record><row><policy_evaluated>", "<reason/>"},
+		"errors":         {"<feedback><report_metadata>", "<error/>"},
+		"unknown":        {"<feedback><x>", "<y/>"},
+		"in many places": {"<feedback>", "<x>" + strings.Repeat("<y/>", 500) + "</x>"},
+		"in many rows":   {"<feedback>", "<record><auth_results>" + strings.Repeat("<spf/>", 500) + "</auth_results></record>"},
+	} {
+		packed := gzipped(t, []byte(bomb[0]+strings.Repeat(bomb[1], 4<<20/len(bomb[1]))))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := dmarc.ParseReport(bytes.NewReader(packed), dmarc.ReportLimits{MaxRows: 1000})
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, dmarc.ErrReportTooLarge) || n > 16<<20 {
+			t.Errorf("%s: %d octets, %v", name, n, err)
+		}
+	}
+	row := "<record><auth_results>" + strings.Repeat("<dkim><domain/><selector/><result/><human_result/></dkim>", 100) + "</auth_results></record>"
+	for n, rows := range map[int]int{1: 1, 2: 2} {
+		if _, err := dmarc.ParseReport(strings.NewReader("<feedback>"+strings.Repeat(row, n)+"</feedback>"), dmarc.ReportLimits{MaxRows: rows}); err != nil {
+			t.Errorf("%d rows with as many signatures as there may be: %v", n, err)
+		}
+	}
+}
+
 func TestWriteReport(t *testing.T) {
 	for name, want := range map[string]dmarc.Report{"rfc9990": rfc9990, "rfc7489": rfc7489} {
 		var plain, packed bytes.Buffer
