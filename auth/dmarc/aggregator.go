@@ -15,6 +15,9 @@ import (
 // maxSignatures is how many signatures a row has (RFC 9990 §3.1.3).
 const maxSignatures = 100
 
+// rowOctets is what a row takes beside its texts.
+const rowOctets = 512
+
 // An Aggregator counts messages for the reports of one period, in memory. It is
 // safe for concurrent use. The zero value is empty.
 type Aggregator struct {
@@ -22,9 +25,15 @@ type Aggregator struct {
 	// another are not counted. If zero, 100,000.
 	MaxRows int
 
+	// MaxOctets limits what the rows of all reports together hold: senders choose
+	// the names in them. Messages that would need another row are not counted.
+	// If zero, 128 MiB.
+	MaxOctets int
+
 	mu      sync.Mutex
 	reports map[string]*counted // by policy domain
 	rows    int
+	octets  int
 }
 
 // counted is a report in the making.
@@ -50,7 +59,7 @@ type Observation struct {
 
 // Add counts a message. It reports whether it did: not when the policy wants no
 // reports (RFC 9989 §4.7), when the result is neither Pass nor Fail, or past
-// MaxRows.
+// the limits.
 func (a *Aggregator) Add(o Observation) bool {
 	res := o.Result
 	if res.Record == nil || len(res.Record.RUA) == 0 || res.Verdict != authres.Pass && res.Verdict != authres.Fail {
@@ -63,10 +72,12 @@ func (a *Aggregator) Add(o Observation) bool {
 	defer a.mu.Unlock()
 	report := a.reports[res.PolicyDomain]
 	if report == nil || report.rows[key] == nil {
-		if a.rows >= cmp.Or(a.MaxRows, 100_000) {
+		size := rowOctets + 2*len(key) // the row's texts are in its key too
+		if a.rows >= cmp.Or(a.MaxRows, 100_000) || size > cmp.Or(a.MaxOctets, 128<<20)-a.octets {
 			return false
 		}
 		a.rows++
+		a.octets += size
 	}
 	if report == nil {
 		report = &counted{rows: map[string]*Row{}}
@@ -90,7 +101,7 @@ func (a *Aggregator) Add(o Observation) bool {
 func (a *Aggregator) Reports(template Report) []Report {
 	a.mu.Lock()
 	reports := a.reports
-	a.reports, a.rows = nil, 0
+	a.reports, a.rows, a.octets = nil, 0, 0
 	a.mu.Unlock()
 
 	var list []Report
@@ -128,7 +139,7 @@ func (o *Observation) row() Row {
 	}
 	if row.Disposition == "" {
 		row.Disposition = Action(res.Disposition)
-		if res.Verdict == authres.Pass {
+		if res.Verdict == authres.Pass && res.Policy != None {
 			row.Disposition = Passed
 		}
 	}

@@ -76,8 +76,8 @@ func TestAggregator(t *testing.T) {
 	}
 	want := []string{
 		`example.com treewalk 1 2 ["few" "sp: invalid value"]`,
-		"192.0.2.1 10 pass dkim=fail spf=pass sub.example.com [] 0",
-		"192.0.2.1 10 pass dkim=pass spf=fail example.com [] 1",
+		"192.0.2.1 10 none dkim=fail spf=pass sub.example.com [] 0",
+		"192.0.2.1 10 none dkim=pass spf=fail example.com [] 1",
 		`example.net treewalk 1 2 ["few"]`,
 		"192.0.2.1 10 none dkim=fail spf=fail example.net [{policy_test_mode }] 0",
 		"2001:db8::1 1 none dkim=fail spf=fail example.net [{other }] 0",
@@ -113,6 +113,44 @@ func TestAggregatorIsBounded(t *testing.T) {
 	}
 	if !a.Add(o) {
 		t.Error("there is no room afterwards")
+	}
+}
+
+// A sender chooses how much there is to say of its messages.
+func TestAggregatorOctets(t *testing.T) {
+	a := dmarc.Aggregator{MaxOctets: 100_000}
+	o := observe(t, "example.com", "", "")
+	o.DKIM = []dmarc.DKIMResult{{Domain: strings.Repeat("x", 9_000), Result: authres.Fail}}
+	rows := 0
+	for i := range 20 {
+		o.EnvelopeFrom = fmt.Sprintf("%d.example", i)
+		if a.Add(o) {
+			rows++
+		}
+	}
+	if rows < 4 || rows > 10 {
+		t.Errorf("%d rows", rows)
+	}
+	o.EnvelopeFrom = "0.example"
+	if !a.Add(o) {
+		t.Error("a row that there is was not counted")
+	}
+	a.Reports(dmarc.Report{})
+	if !a.Add(o) {
+		t.Error("there is no room afterwards")
+	}
+}
+
+// A message that passes is reported as such where a policy could have been
+// applied to it.
+func TestAggregatorPassed(t *testing.T) {
+	for policy, want := range map[string]dmarc.Action{"none": dmarc.NoAction, "quarantine": dmarc.Passed, "reject": dmarc.Passed} {
+		v := dmarc.Verifier{Resolver: dnstest.MustParse(`_dmarc.example.com TXT "v=DMARC1; rua=mailto:a@example.com; p=` + policy + `"`)}
+		var a dmarc.Aggregator
+		a.Add(dmarc.Observation{Result: v.Verify(t.Context(), request("example.com", "pass example.com", ""))})
+		if got := a.Reports(dmarc.Report{})[0].Rows[0].Disposition; got != want {
+			t.Errorf("p=%s: %s, want %s", policy, got, want)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ type Action string
 // The actions.
 const (
 	NoAction    Action = "none"
-	Passed      Action = "pass" // nothing, for the message passed
+	Passed      Action = "pass" // nothing, for the message passed. Without a policy to apply it is NoAction
 	Quarantined Action = "quarantine"
 	Rejected    Action = "reject"
 )
