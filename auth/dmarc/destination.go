@@ -58,7 +58,7 @@ func (t *tree) destination(domain, host string, u URI) ([]URI, error) {
 	if !dns.ValidName(name) {
 		return nil, nil // §4, step 4
 	}
-	answer, err := t.v.Resolver.Resolve(t.ctx, name, dns.TXT)
+	answer, err := t.resolve(name, dns.TXT)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ import (
 // A Verifier evaluates messages. It is safe for concurrent use. The zero value
 // works but for Resolver.
 type Verifier struct {
-	Resolver dns.Resolver // who is asked. Required
+	Resolver dns.Resolver // who is asked. If nil, every question fails for now
 
 	// PublicSuffix finds organizational domains by the public suffix list, as
 	// RFC 7489 did, and not by walking the tree of the DNS. It takes the list
@@ -37,8 +37,9 @@ type Verifier struct {
 	// and 8 signatures. Domains past the limit are not aligned.
 	MaxWalks int
 
-	// Timeout limits the time that is spent on questions about one message, from
-	// Begin on. If zero, 20 seconds.
+	// Timeout limits the time that is spent on questions about one message: in
+	// Verify, or from Begin on, and again in Lookup.Evaluate, which may come much
+	// later. If zero, 20 seconds.
 	Timeout time.Duration
 }
 

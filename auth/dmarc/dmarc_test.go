@@ -327,6 +327,16 @@ func TestFrom(t *testing.T) {
 	}
 }
 
+func TestNoResolver(t *testing.T) {
+	var v dmarc.Verifier
+	l := v.Begin(t.Context(), []string{"a@example.org"})
+	for _, r := range []dmarc.Result{v.Verify(t.Context(), request("example.org", "", "")), l.Evaluate(t.Context(), dmarc.Identifier{}, nil)} {
+		if r.Verdict != authres.TempError || r.Err == nil {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 func TestAuthRes(t *testing.T) {
 	for _, tt := range []struct{ zone, from, spf, want string }{
 		{exampleCom, "example.com", "pass example.com", "dmarc=pass header.from=example.com policy.dmarc=reject"},

@@ -15,8 +15,10 @@ import (
 type Lookup struct {
 	tree
 	author from.Author
+	base   context.Context // of all questions. That of the tree is below it and has a time limit
 	cancel context.CancelFunc
-	done   chan struct{} // closed when discover has ended. Nil if it was not started
+	stop   context.CancelFunc // of the tree's
+	done   chan struct{}      // closed when discover has ended. Nil if it was not started
 
 	// What discover finds.
 	org    string // of the author domain, if walkErr is nil
@@ -27,8 +29,8 @@ type Lookup struct {
 }
 
 // Begin starts to look up the policy for what the From fields of a message name:
-// the values of all of them. The context and Timeout bound all questions, later
-// ones included.
+// the values of all of them. The context bounds all questions, later ones
+// included.
 func (v *Verifier) Begin(ctx context.Context, from []string) *Lookup {
 	l := v.newLookup(ctx, from)
 	if l.author.Problem == "" {
@@ -56,6 +58,8 @@ func (l *Lookup) Evaluate(ctx context.Context, spf Identifier, dkim []Identifier
 	if l.done != nil {
 		<-l.done
 	}
+	l.stop()
+	l.start()
 	return l.evaluate(spf, dkim)
 }
 
@@ -71,8 +75,14 @@ func (l *Lookup) Abort() {
 func (v *Verifier) newLookup(ctx context.Context, fields []string) *Lookup {
 	l := &Lookup{author: from.Parse(fields)}
 	l.tree = tree{v: v, limit: cmp.Or(v.MaxWalks, 10)}
-	l.tree.ctx, l.cancel = context.WithTimeout(ctx, cmp.Or(v.Timeout, 20*time.Second))
+	l.base, l.cancel = context.WithCancel(ctx)
+	l.start()
 	return l
+}
+
+// start begins to count the time that questions may take.
+func (l *Lookup) start() {
+	l.ctx, l.stop = context.WithTimeout(l.base, cmp.Or(l.v.Timeout, 20*time.Second))
 }
 
 // discover finds the policy for the author domain (§4.10.1).

@@ -15,6 +15,8 @@ const maxQueries = 8
 // errTooManyWalks is not the DNS's failure: asking again would not help.
 var errTooManyWalks = errors.New("too many domains to compare")
 
+var errNoResolver = errors.New("dmarc: no resolver")
+
 // A node is what was found at "_dmarc." in front of a name.
 type node struct {
 	name    string
@@ -62,7 +64,7 @@ func (t *tree) ask(name string) *node {
 	if !dns.ValidName(prefixed) {
 		return n // too long: nothing can be published there
 	}
-	answer, err := t.v.Resolver.Resolve(t.ctx, prefixed, dns.TXT)
+	answer, err := t.resolve(prefixed, dns.TXT)
 	if err != nil {
 		n.err = err
 		return n
@@ -81,6 +83,13 @@ func (t *tree) ask(name string) *node {
 		n.record, n.invalid = &record, err != nil
 	}
 	return n
+}
+
+func (t *tree) resolve(name string, typ dns.Type) (dns.Answer, error) {
+	if t.v.Resolver == nil {
+		return dns.Answer{}, errNoResolver
+	}
+	return t.v.Resolver.Resolve(t.ctx, name, typ)
 }
 
 // at returns the node of a name if it has a record.
@@ -148,7 +157,7 @@ func (t *tree) askExistence(name string) (bool, error) {
 	if t.ask(name).exists {
 		return true, nil
 	}
-	answer, err := t.v.Resolver.Resolve(t.ctx, name, dns.A)
+	answer, err := t.resolve(name, dns.A)
 	if err != nil {
 		return false, err
 	}
