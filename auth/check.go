@@ -129,16 +129,19 @@ func (k *Check) Finish(ctx context.Context) (*Result, error) {
 	limit, cancel := context.WithTimeout(ctx, cmp.Or(c.v.Timeout, defaultTimeout))
 	defer cancel()
 	defer context.AfterFunc(k.ctx, cancel)()
-	r.DKIM = k.dkim.Finish(limit)
-	r.ARC = k.arc.Finish(limit)
+	end, _ := limit.Deadline()
+	known, enough := context.WithTimeout(limit, time.Until(end)/4*3) // DMARC has questions only then
+	defer enough()
+	r.DKIM = k.dkim.Finish(known)
+	r.ARC = k.arc.Finish(known)
 	var err error
-	if r.IPRev, err = c.iprev.wait(limit); err != nil && c.peer.IP.IsValid() {
+	if r.IPRev, err = c.iprev.wait(known); err != nil && c.peer.IP.IsValid() {
 		r.IPRev = IPRev{authres.TempError, c.peer.IP, "", late}
 	}
-	if r.HelloSPF, err = c.hello.wait(limit); err != nil {
+	if r.HelloSPF, err = c.hello.wait(known); err != nil {
 		r.HelloSPF = spf.Result{Verdict: authres.TempError, Identity: spf.Hello, Sender: smtp.Mailbox{Domain: c.peer.Hello}, Problem: late, Err: err}
 	}
-	if r.SPF, err = k.spf.wait(limit); err != nil {
+	if r.SPF, err = k.spf.wait(known); err != nil {
 		r.SPF = spf.Result{Verdict: authres.TempError, Identity: spf.MailFrom, Sender: k.from.Mailbox, Problem: late, Err: err}
 		if k.from.IsNull() {
 			r.SPF = r.HelloSPF

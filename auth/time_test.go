@@ -53,6 +53,47 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// What DMARC has to ask about a signature is asked when the signature has
+// passed: there is time for that even if the message came slowly, or another
+// signature's key never comes.
+func TestTimeForAlignment(t *testing.T) {
+	const other = "key._domainkey.news.example.org CNAME key._domainkey.example.org\nkey._domainkey.example.com STALL"
+	news := signed(t, plain, "news.example.org")
+	forwarded := signed(t, news, "example.com")
+	for _, tt := range []struct {
+		name          string
+		message       string
+		body, patient time.Duration // before the body comes, and until Finish is given up
+		want          string
+	}{
+		{"a slow message", news, time.Minute, time.Hour, " dkim pass news.example.org, arc none, dmarc pass none"},
+		{"a key that never comes", forwarded, 0, time.Hour, " dkim temperror example.com, dkim pass news.example.org, arc none, dmarc pass none"},
+		{"and little time", forwarded, 0, time.Second, " dkim temperror example.com, dkim pass news.example.org, arc none, dmarc pass none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := &auth.Verifier{Resolver: zone(t, other)}
+				c := v.Begin(t.Context(), auth.Peer{})
+				defer c.Close()
+				k := c.Message(t.Context(), mailbox(t, "list@example.com"))
+				header, body, _ := strings.Cut(tt.message, "\r\n\r\n")
+				io.WriteString(k, header+"\r\n\r\n")
+				time.Sleep(tt.body)
+				io.WriteString(k, body)
+				ctx, cancel := context.WithTimeout(t.Context(), tt.patient)
+				defer cancel()
+				r, err := k.Finish(ctx)
+				if err != nil {
+					t.Error(err)
+				}
+				if got := verdicts(r); !strings.HasSuffix(got, tt.want) {
+					t.Error(got, r.DMARC.Err)
+				}
+			})
+		})
+	}
+}
+
 // The end of a context ends all that is under way, with or without Abort and
 // Close, and is told.
 func TestContexts(t *testing.T) {
