@@ -10,6 +10,8 @@ package message
 import (
 	"bytes"
 	"crypto"
+	_ "crypto/sha1"   // for crypto.SHA1, whoever imports this package
+	_ "crypto/sha256" // for crypto.SHA256
 	"errors"
 )
 
