@@ -2,6 +2,7 @@ package authres
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -21,7 +22,7 @@ const (
 func claims(value string, ids []string) claim {
 	p := scanner{s: value}
 	id, _ := p.head()
-	if id == "" {
+	if id == "" || !isASCII(id) && !nameable(id) {
 		return unknown
 	}
 	id = sameName(id)
@@ -37,8 +38,21 @@ func claims(value string, ids []string) claim {
 // without a final dot. What is no domain name is compared in lower case.
 func sameName(id string) string {
 	id = strings.TrimSuffix(strings.TrimSpace(id), ".")
-	if ascii, err := idna.Lookup.ToASCII(id); err == nil {
-		id = strings.TrimSuffix(ascii, ".")
+	if nameable(id) {
+		if ascii, err := idna.Lookup.ToASCII(id); err == nil {
+			id = strings.TrimSuffix(ascii, ".")
+		}
 	}
 	return strings.ToLower(id)
+}
+
+// nameable reports whether A-labels are made of the name at all. What that costs
+// grows with the square of a label's length, and a DNS label has 63 octets.
+func nameable(id string) bool {
+	for label := range strings.SplitSeq(id, ".") {
+		if utf8.RuneCountInString(label) > 63 {
+			return false
+		}
+	}
+	return utf8.RuneCountInString(id) <= 254 // with the final dot
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 const ourID = "mx.example.org"
@@ -40,11 +41,28 @@ var forged = []string{
 	"Authentication-Results: mx.example\x00.org; dkim=pass\r\n",
 	"Authentication-Results: mx.example.org; broken (\r\n",
 	"Authentication-Results: ｍｘ.example。org; dkim=pass\r\n",
+	"Authentication-Results: mx" + strings.Repeat("\u00ad", 64) + ".example.org; dkim=pass\r\n", // invisible, and no name that is compared
 	"Authentication-Results: (" + strings.Repeat("x", maxHeld) + ") other.example; none\r\n",
 	"Authentication-Results" + strings.Repeat(" ", maxHeld) + ": mx.example.org; none\r\n",
 	"Authentication-Results: mx.example.org; x=y\nSubject: z\r\n",
 	"Authentication-Results:\n mx.example.org; x=y\r\n",
 	"Authentication-Results: mx.example.org; x=y\n\r\n",
+}
+
+// Names that are expensive to bring into A-labels are not brought there.
+func TestStripIsCheap(t *testing.T) {
+	var label strings.Builder
+	for i := range rune(2500) {
+		label.WriteRune(0x4e00 + i*61%20000)
+	}
+	for _, id := range []string{label.String(), "xn--" + strings.Repeat("a", 7000), strings.Repeat("\u00e4.", 2500)} {
+		msg := bytes.Repeat([]byte("Authentication-Results: "+id+"; none\r\n"), 100)
+		start := time.Now()
+		(&Strip{AuthServID: "mx.example.org"}).Header(msg)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%.40s: %v for %d octets", id, took, len(msg))
+		}
+	}
 }
 
 // Fields that are none of our business.
