@@ -22,7 +22,7 @@ type Verifier struct {
 	Resolver dns.Resolver
 	// MaxSignatures limits the signatures of one message that are evaluated.
 	// Those of the author's domain come first, then from the top of the header
-	// down; the others' verdict is Neutral. If zero, 8.
+	// down; the others' verdict is Neutral. If zero, 8; if negative, none.
 	MaxSignatures int
 	// MaxLookups limits the keys that are looked up for one message, those of
 	// the author's domain first. If zero, 10.
@@ -37,7 +37,8 @@ type Verifier struct {
 	Timeout time.Duration
 	// AllowLength takes signatures of a part of the body, l=. Anybody can
 	// append to such a message what they like (RFC 6376 §8.2), so without it
-	// their verdict is Policy.
+	// their verdict is Policy. With it the body is hashed once more for each
+	// length that is not another signature's too.
 	AllowLength bool
 	// AllowSHA1 takes rsa-sha1, for looking at old mail. Without it the verdict
 	// is PermError, as RFC 8301 §3.1 demands.

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/idna"
+
 	"github.com/postrider/postrider/auth/internal/from"
-	"github.com/postrider/postrider/auth/internal/key"
 	"github.com/postrider/postrider/auth/internal/message"
 	"github.com/postrider/postrider/auth/internal/tag"
 )
@@ -35,17 +36,20 @@ func (v *Verifier) find(m *message.Message) []signature {
 	return signatures
 }
 
-// closest returns the maxParsed signatures that are closest to the author.
+// closest returns the maxParsed signatures that are closest to the author. The
+// domains are compared as they stand, since there may be hundreds of them and
+// A-labels are expensive to make: the author's has both forms instead.
 func (v *Verifier) closest(m *message.Message, at []int) []int {
 	author := author(m)
+	unicode, _ := idna.ToUnicode(author)
 	distances := make(map[int]int, len(at))
 	for _, i := range at {
 		tags := tag.NewScanner(m.Fields()[i].Value())
 		distances[i] = distance("", author)
 		for tags.Next() {
 			if t := tags.Tag(); string(t.Name) == "d" {
-				domain, _ := key.Domain(t.Value)
-				distances[i] = distance(domain, author)
+				domain := strings.ToLower(string(t.Value))
+				distances[i] = min(distance(domain, author), distance(domain, unicode))
 				break
 			}
 		}
@@ -69,6 +73,7 @@ func (v *Verifier) choose(m *message.Message, signatures []signature) []*signatu
 			chosen = append(chosen, s)
 		}
 	}
+	limit = max(limit, 0)
 	if len(chosen) <= limit && len(chosen) <= cmp.Or(v.MaxLookups, limit) {
 		return chosen
 	}

@@ -86,6 +86,49 @@ func TestClosestFirst(t *testing.T) {
 	}
 }
 
+func TestNoSignatureIsEvaluated(t *testing.T) {
+	zone := craftZone()
+	got := verdicts(verify(t, &dkim.Verifier{Resolver: zone, MaxSignatures: -1}, craft(craftTags, craftHeader, craftedBody)))
+	if got != "example.org/june:neutral;" || len(zone.Queries()) > 0 {
+		t.Errorf("%s after %v", got, zone.Queries())
+	}
+}
+
+// Beyond 64 signatures, names are compared in the form in which they come: with
+// A-labels or U-labels, the author's is among those that are parsed.
+func TestClosestInUnicode(t *testing.T) {
+	junk := strings.Repeat(junk("d.example", "june", craftedBody), 64)
+	for _, d := range []string{"xn--bcher-kva.example", "b\u00fccher.example", "B\u00dcCHER.example"} {
+		for _, from := range []string{"xn--bcher-kva.example", "b\u00fccher.example"} {
+			signed := craft(with("", "d=example.org", "d="+d), "From: a@"+from+"\r\n", craftedBody)
+			got := verify(t, &dkim.Verifier{Resolver: craftZone()}, junk+signed)
+			if last := got[len(got)-1]; len(got) != 64 || last.Verdict != authres.Pass || last.Domain != "xn--bcher-kva.example" {
+				t.Errorf("%s, From %s: %+v of %d", d, from, last, len(got))
+			}
+		}
+	}
+}
+
+// Making A-labels costs the square of a label's length: it is not done for what
+// cannot be a label, and not for hundreds of signatures.
+func TestNamesAreCheap(t *testing.T) {
+	for _, n := range []int{58, 330} {
+		var header strings.Builder
+		for i := range rune(900) {
+			label := make([]rune, n)
+			for j := range label {
+				label[j] = 0x4e00 + (i+rune(j)*61)%20000
+			}
+			fmt.Fprintf(&header, "DKIM-Signature: v=1; d=%s; s=a\r\n", strings.Repeat(string(label)+".", 990/(3*n))+"example")
+		}
+		start := time.Now()
+		verify(t, &dkim.Verifier{Resolver: craftZone()}, header.String()+"From: a@example.org\r\n\r\n")
+		if took := time.Since(start); took > 300*time.Millisecond {
+			t.Errorf("%d: %v for %d octets", n, took, header.Len())
+		}
+	}
+}
+
 func TestLookupsAreLimited(t *testing.T) {
 	m := ""
 	for i := range 6 {

@@ -36,6 +36,9 @@ func ascii(v []byte) (string, bool) {
 	name := string(v)
 	for _, c := range v {
 		if c >= utf8.RuneSelf {
+			if !fits(name) {
+				return "", false
+			}
 			a, err := idna.Lookup.ToASCII(name)
 			if err != nil {
 				return "", false
@@ -45,4 +48,15 @@ func ascii(v []byte) (string, bool) {
 		}
 	}
 	return strings.ToLower(name), dns.ValidName(name) && !strings.HasSuffix(name, ".")
+}
+
+// fits reports whether a name can be short enough in A-labels. What cannot is
+// not brought there: what that costs grows with the square of a label's length.
+func fits(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if utf8.RuneCountInString(label) > 63 { // an octet for each at least, RFC 3492 §3
+			return false
+		}
+	}
+	return utf8.RuneCountInString(name) <= 253
 }
