@@ -117,10 +117,13 @@ func TestRecord(t *testing.T) {
 	if got, err := Record(public, "t=y:s", "n=made in 2026"); got != withTags || err != nil {
 		t.Errorf("%s, %v", got, err)
 	}
-	for _, tag := range []string{"", "t", "p=x", "v=DKIM1", "k=rsa", "x=y", "t=y;p=", "t=y\r\n", "n=\x7f", "n= x", "n=grüße", "n=" + strings.Repeat("x", 300), " =x"} {
+	for _, tag := range []string{"", "t", "p=x", "v=DKIM1", "k=rsa", "x=y", "t=y;p=", "t=y\r\n", "n=\x7f", "n= x", "n=grüße", "n=" + strings.Repeat("x", 300), " =x", "t n=x"} {
 		if got, err := Record(public, tag); err == nil {
 			t.Errorf("tag %q: %s", tag, got)
 		}
+	}
+	if got, err := Record(public, "t=y", "n=x", "t=s"); err == nil || !strings.Contains(err.Error(), "t= is given twice") {
+		t.Errorf("%s, %v", got, err)
 	}
 	for _, key := range []any{nil, "x", hugeKey(), tinyKey(), publicKey{hugeKey()}, &ecdsa.PublicKey{}} {
 		if got, err := Record(key); err == nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/auth/authres"
@@ -21,7 +22,8 @@ import (
 //
 // Each of the tags, as in "t=s", is added before the key: "t=y" says that the
 // domain is trying DKIM out, "t=s" that signatures with the key never have an
-// Identity below the domain, "n=" is a note to people.
+// Identity below the domain, "t=y:s" both, "n=" is a note to people. None may be
+// given twice.
 //
 // Most programs that manage a zone take the text as it is. One that wants the
 // lines of a zone file gets them from [MasterFile]: strings in the DNS have at
@@ -49,9 +51,12 @@ func Record(key any, tags ...string) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=DKIM1; k=%s; ", t) // v= comes first, §3.6.1
-	for _, tag := range tags {
+	for i, tag := range tags {
 		if err := checkRecordTag(tag); err != nil {
 			return "", err
+		}
+		if slices.ContainsFunc(tags[:i], func(s string) bool { return s[0] == tag[0] }) { // §3.2
+			return "", fmt.Errorf("dkim: record: the tag %c= is given twice; several flags are one tag, such as t=y:s", tag[0])
 		}
 		b.WriteString(tag + "; ")
 	}
@@ -101,7 +106,7 @@ func (a answered) Resolve(context.Context, string, dns.Type) (dns.Answer, error)
 func checkRecordTag(tag string) error {
 	name, value, ok := strings.Cut(tag, "=")
 	switch {
-	case !ok, !strings.Contains(" t n s h ", " "+name+" "), len(tag) > 255:
+	case !ok, !slices.Contains([]string{"t", "n", "s", "h"}, name), len(tag) > 255:
 		return fmt.Errorf("dkim: record: %q is none of the tags t=, n=, s= and h=", tag)
 	case strings.ContainsFunc(value, func(r rune) bool { return r == ';' || r < ' ' || r > '~' }),
 		strings.TrimSpace(value) != value:
