@@ -81,6 +81,8 @@ func (k *Check) header(m *message.Message) {
 	for _, f := range m.Fields() {
 		if f.Is("From") {
 			from = append(from, string(f.Value()))
+		} else if f.Mimics("From") {
+			k.problem = dmarc.FromMalformed
 		}
 		if k.returnPath && returnPath.IsNull() && f.Is("Return-Path") {
 			returnPath, _ = smtp.ParseReversePath(string(bytes.TrimSpace(f.Value())))

@@ -52,6 +52,26 @@ func (f Field) Is(name string) bool {
 	return len(name) == f.name && f.name > 0 && equalFold(f.raw[:f.name], name)
 }
 
+// Mimics reports whether a line that is no field would be one of this name if
+// only printable ASCII counted: some readers trim more off names than they
+// should.
+func (f Field) Mimics(name string) bool {
+	if f.name > 0 || f.colon == len(f.raw) {
+		return false
+	}
+	n := 0
+	for _, c := range f.raw[:f.colon] {
+		if c <= ' ' || c >= 0x7f {
+			continue
+		}
+		if n == len(name) || lower(c) != lower(name[n]) {
+			return false
+		}
+		n++
+	}
+	return n == len(name)
+}
+
 // equalFold compares as field names are: only the case of letters of ASCII does
 // not count. The lengths are equal.
 func equalFold[A, B string | []byte](a A, b B) bool {

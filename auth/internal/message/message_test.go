@@ -21,6 +21,21 @@ func show(m *Message) string {
 	return b.String()
 }
 
+func TestMimics(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"From\v: a\r\n": true, "From\u00a0: a\r\n": true, "\ufeffFROM: a\r\n": true, " From : a\r\n": true, "Fr om: a\r\n": true, "\x00F\xffrom\x7f: a\r\n": true,
+		"From: a\r\n": false, "From : a\r\n": false, "From\r\n": false, "X From: a\r\n": false, " Fro: m\r\n": false, ": From\r\n": false, "Fröm: a\r\n": false,
+	} {
+		f := NewField([]byte(raw))
+		if got := f.Mimics("From"); got != want {
+			t.Errorf("%q: %t", raw, got)
+		}
+		if want && f.Is("From") {
+			t.Errorf("%q is a field", raw)
+		}
+	}
+}
+
 func TestHeader(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"", ""},
