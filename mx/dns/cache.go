@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -133,8 +134,8 @@ func (c *Cache) lookUp(ctx context.Context, name string, k cacheKey, f *flight) 
 	if r == nil {
 		r = Std{}
 	}
-	f.answer, f.err = r.Resolve(ctx, name, k.typ)
-	f.known = f.err == nil || ctx.Err() == nil
+	f.answer, f.err = r.Resolve(ctx, strings.Clone(name), k.typ) // it may be kept, and not the text of which it is a part
+	f.known = f.err == nil || ended(ctx) == nil
 	return f.answer, f.err
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/postrider/postrider/mx/dns"
 	"github.com/postrider/postrider/mx/dns/dnstest"
@@ -272,6 +273,41 @@ func TestCacheWaiterGivesUp(t *testing.T) {
 			t.Errorf("%+v, %v", a, err)
 		}
 	})
+}
+
+// late is a context whose deadline has passed and whose timer has not fired yet.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now(), true }
+
+// The time of the one who looked up was up, also if a socket noticed that before
+// the context did.
+func TestCacheContextIsLate(t *testing.T) {
+	r := &counter{resolve: func(ctx context.Context, _ string, _ dns.Type) (dns.Answer, error) {
+		if _, hurried := ctx.Deadline(); hurried {
+			return dns.Answer{}, &dns.Error{Timeout: true}
+		}
+		return dns.Answer{}, nil
+	}}
+	c := &dns.Cache{Resolver: r}
+	if _, err := c.Resolve(late{ctx}, "a.example", dns.A); err == nil {
+		t.Error("no error")
+	}
+	if _, err := c.Resolve(ctx, "a.example", dns.A); err != nil || r.since() != 2 {
+		t.Errorf("kept: %v", err)
+	}
+}
+
+// What is kept does not keep the text of which the name was a part.
+func TestCacheLetsGoOfNames(t *testing.T) {
+	c := &dns.Cache{Resolver: &counter{resolve: func(_ context.Context, name string, _ dns.Type) (dns.Answer, error) {
+		return dns.Answer{Canonical: name}, nil
+	}}}
+	text := "a.example." + strings.Repeat("x", 1<<10)
+	a, err := c.Resolve(ctx, text[:10], dns.A)
+	if err != nil || unsafe.StringData(a.Canonical) == unsafe.StringData(text) {
+		t.Errorf("%+v, %v", a, err)
+	}
 }
 
 // A Resolver that panics harms nobody else.

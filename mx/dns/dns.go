@@ -158,5 +158,14 @@ func interrupted(name string, t Type, cause error) *Error {
 	return &Error{Name: name, Type: t, Timeout: errors.Is(cause, context.DeadlineExceeded), Err: cause}
 }
 
+// ended returns why the caller waits no longer, nil if it does. Sockets may
+// notice before the context that its deadline has passed.
+func ended(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil && !at.After(time.Now()) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 // nowhere is the answer for a name that no message can hold.
 func nowhere(name string) Answer { return Answer{Canonical: rooted(name), NXDomain: true} }

@@ -38,8 +38,8 @@ func (s Std) Resolve(ctx context.Context, name string, t Type) (Answer, error) {
 	var d *net.DNSError
 	var unsuitable *net.AddrError
 	switch {
-	case ctx.Err() != nil:
-		return Answer{}, interrupted(name, t, ctx.Err())
+	case ended(ctx) != nil:
+		return Answer{}, interrupted(name, t, ended(ctx))
 	case errors.As(err, &unsuitable): // the file of hosts has an address of the other family
 		return a, nil
 	case !errors.As(err, &d):

@@ -107,6 +107,17 @@ func TestStdContextEnds(t *testing.T) {
 	}
 }
 
+// The caller's time is up, also if a socket noticed that before the context did.
+func TestStdContextIsLate(t *testing.T) {
+	s := dns.Std{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("i/o timeout")
+	}}}
+	_, err := s.Resolve(late{ctx}, "a.example", dns.TXT)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
+
 // The library's own time is up.
 func TestStdTimeout(t *testing.T) {
 	s := dns.Std{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {

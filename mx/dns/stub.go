@@ -99,8 +99,8 @@ func (s *Stub) Resolve(ctx context.Context, name string, t Type) (Answer, error)
 	for range stubQueries {
 		next, err := l.ask(ctx, answer)
 		switch {
-		case ctx.Err() != nil && err != nil:
-			return Answer{}, interrupted(name, t, ctx.Err())
+		case err != nil && ended(ctx) != nil:
+			return Answer{}, interrupted(name, t, ended(ctx))
 		case err != nil:
 			failed := &Error{Name: name, Type: t, Err: err}
 			if e, ok := errors.AsType[*Error](err); ok {
@@ -196,10 +196,7 @@ func (l *lookup) ask(ctx context.Context, sofar Answer) (step, error) {
 	for range l.config.attempts {
 		for i := 0; i < len(servers); i++ {
 			next, err := l.try(ctx, servers[i], sofar)
-			if own, ok := ctx.Deadline(); err != nil && ok && !own.After(time.Now()) {
-				<-ctx.Done() // any moment now: it was not the server's time that was up
-			}
-			if err == nil || ctx.Err() != nil {
+			if err == nil || ended(ctx) != nil {
 				return next, err
 			}
 			e, ok := errors.AsType[*Error](err)
