@@ -26,6 +26,7 @@ var servers = map[string]dnslist.Options{
 		{Zone: "names.example", Of: dnslist.Sender, Reason: true},
 	}},
 	"reason": {Lists: []dnslist.List{{Zone: "bl.example", Reason: true}}},
+	"title":  {Lists: []dnslist.List{{Zone: "bl.example", Title: "the list of Example"}}},
 	"allow":  {Lists: []dnslist.List{{Zone: "bl.example"}, {Zone: "wl.example", Allow: true}}},
 	"weights": {Lists: []dnslist.List{
 		{Zone: "bl.example", Weight: 2}, {Zone: "bl2.example", Weight: 3}, {Zone: "wl.example", Weight: -2},

@@ -79,6 +79,10 @@ type List struct {
 	// Zone is the domain below which the entries are.
 	Zone string
 
+	// Title is what clients are told that the list is called. If empty, Zone:
+	// set it where the zone's name holds a key that only its subscriber may know.
+	Title string
+
 	// Of is what is looked up. If zero, the client's address.
 	Of Subject
 

@@ -1,6 +1,7 @@
 package dnslist
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -132,7 +133,7 @@ func (o *Options) text(who subject, r Result) string {
 	default:
 		text = "your address " + who.ip.String()
 	}
-	text += " is listed by " + worst.List.Zone
+	text += " is listed by " + cmp.Or(worst.List.Title, worst.List.Zone)
 	if worst.Reason != "" {
 		text += ": " + worst.Reason
 	}
