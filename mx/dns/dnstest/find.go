@@ -154,6 +154,22 @@ func parent(name string) string {
 	return above
 }
 
-func key(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+// key returns a name as it is filed: in lower case, which is that of ASCII
+// (RFC 4343), and without the final dot.
+func key(name string) string {
+	name = strings.TrimSuffix(name, ".")
+	if strings.IndexFunc(name, isUpper) < 0 {
+		return name
+	}
+	b := []byte(name)
+	for i, c := range b {
+		if isUpper(rune(c)) {
+			b[i] |= 0x20
+		}
+	}
+	return string(b)
+}
+
+func isUpper(c rune) bool { return c >= 'A' && c <= 'Z' }
 
 func rooted(name string) string { return strings.TrimSuffix(name, ".") + "." }

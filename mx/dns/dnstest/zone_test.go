@@ -304,3 +304,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Letter case is that of ASCII (RFC 4343): other octets are what they are.
+func TestOddNames(t *testing.T) {
+	z := dnstest.MustParse("key.example A 192.0.2.1\n\\255.example A 192.0.2.2")
+	for name, want := range map[string]int{"KEY.example": 1, "\u212aey.example": 0, "\xff.example": 1, "\xfe.example": 0, "\ufffd.example": 0} {
+		if a, err := z.Resolve(context.Background(), name, dns.A); err != nil || len(a.Addrs) != want || a.NXDomain != (want == 0) {
+			t.Errorf("%q: %+v, %v", name, a, err)
+		}
+	}
+}
