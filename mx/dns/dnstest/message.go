@@ -112,11 +112,11 @@ func (q query) build(r result, limit int) []byte {
 		AuthenticData: r.Secure && (q.AuthenticData || q.do), // RFC 6840 §5.8
 	}
 	msg, err := q.pack(h, r, rcode)
-	if err == nil && len(msg) > limit {
+	if err == nil && len(msg) > limit && limit < maxMessage {
 		h.Truncated, h.AuthenticData = true, false
 		msg, err = q.pack(h, result{}, rcode)
 	}
-	if err != nil { // of the records: names that no message can hold, or too many
+	if err != nil || len(msg) > maxMessage { // of the records: names that no message can hold, or too many
 		h.RCode, h.AuthenticData, h.Truncated = dnsmessage.RCodeServerFailure, false, false
 		msg, _ = q.pack(h, result{}, h.RCode)
 	}

@@ -204,6 +204,27 @@ func TestServedData(t *testing.T) {
 	}
 }
 
+// Records that no message can hold are a failure, not nothing.
+func TestTooMuch(t *testing.T) {
+	z := new(dnstest.Zone)
+	for range 20 {
+		if err := z.Add("huge.example TXT " + dnstest.Quote(strings.Repeat("0123456789", 900))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := z.Serve("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	msg := asked{name: "huge.example.", typ: dns.TXT}.pack(t)
+	for tcp, want := range map[bool]string{false: "Success TC", true: "ServerFailure"} {
+		if got := line(exchange(t, s, msg, tcp)); got != want {
+			t.Errorf("over TCP %t: %s, want %s", tcp, got, want)
+		}
+	}
+}
+
 func TestMalformedQueries(t *testing.T) {
 	s, err := new(dnstest.Zone).Serve("[::1]:0")
 	if err != nil {
