@@ -211,10 +211,12 @@ func (s *Signer) auid(sdid string) (string, error) {
 
 // appendQuotedPrintable writes a local part in dkim-quoted-printable (§2.11), the
 // octets that are not ASCII too: RFC 8616 §3 allows them only where the header
-// section is UTF-8.
+// section is UTF-8. There are verifiers who take "b=" in it for the tag b=, so
+// that is not written either.
 func appendQuotedPrintable(dst []byte, s string) []byte {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' || c == ';' || c == '=' {
+	special := func(c byte) bool { return c <= ' ' || c > '~' || c == ';' || c == '=' }
+	for i := range len(s) {
+		if c := s[i]; special(c) || c == 'b' && i+1 < len(s) && special(s[i+1]) {
 			dst = fmt.Appendf(dst, "=%02X", c)
 		} else {
 			dst = append(dst, c)

@@ -343,6 +343,25 @@ func TestNotSigned(t *testing.T) {
 	}
 }
 
+// Whatever an identity is made of, it is nothing but the value of i=.
+func TestIdentities(t *testing.T) {
+	for identity, want := range map[string]string{
+		"bob@example.org": "bob@", "bob=example.net@example.org": "bo=62=3Dexample.net@", "b=@example.org": "=62=3D@",
+		"bücher@example.org": "=62=C3=BCcher@", `"b ;b=x\" |"@example.org`: `"=62=20=3B=62=3Dx\"=20|"@`, `"a=3Db"@example.org`: `"a=3D3Db"@`,
+	} {
+		s := newSigner("s", edKey)
+		s.Identity = identity
+		fields, err := Signatures(strings.NewReader(plain), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted(t, append(fields, plain...), s)
+		if !bytes.Contains(fields, []byte(" i="+want+"example.org;")) {
+			t.Errorf("%s: want %s in\n%s", identity, want, fields)
+		}
+	}
+}
+
 func TestSignerIsChecked(t *testing.T) {
 	weak := mustKey(GenerateKey(RSA, 1024))
 	for _, test := range []struct {
