@@ -22,7 +22,7 @@ import (
 )
 
 // benchCases are signed messages of sizes that occur: text in lines of 70
-// columns and base64 in lines of 76.
+// columns, base64 in lines of 76, and HTML whose white space is indentation.
 var benchCases = []struct {
 	name string
 	line string
@@ -32,11 +32,14 @@ var benchCases = []struct {
 	{"10KB", text70, 10 << 10},
 	{"1MB-text", text70, 1 << 20},
 	{"1MB-base64", base64Line, 1 << 20},
+	{"1MB-html", htmlLines, 1 << 20},
 }
 
 const text70 = "It was a bright cold day in April, and the clocks were striking ten;\r\n"
 
 var base64Line = strings.Repeat("VGhlIHF1aWNrIGJy", 5)[:76] + "\r\n"
+
+const htmlLines = "<table  border=\"0\">\r\n\t<tr>\r\n\t\t<td  class=\"x\"> Some text,  with a few words </td>\r\n\t</tr>\r\n</table>\r\n"
 
 // A benchMessage is a signed message with what the floor needs.
 type benchMessage struct {
@@ -58,8 +61,9 @@ func newBenchMessage(tb testing.TB, line string, size, signatures int) *benchMes
 		tb.Fatal(err)
 	}
 	m := &benchMessage{key: key, record: "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)}
-	m.canonical = bytes.Repeat([]byte(line), size/len(line))
-	m.text = append([]byte(benchHeader), m.canonical...)
+	body := strings.Repeat(line, size/len(line))
+	m.canonical = []byte(craftBody("relaxed", body))
+	m.text = []byte(benchHeader + body)
 	for range signatures {
 		var out bytes.Buffer
 		err := peer.Sign(&out, bytes.NewReader(m.text), &peer.SignOptions{

@@ -161,35 +161,49 @@ const shortRun, densePiece = 16, 256
 // writeDense does what writeRelaxed does, for the beginning of p, and returns
 // the rest.
 func (b *body) writeDense(p []byte) []byte {
-	if cap(b.buf)-len(b.buf) < 2*densePiece {
+	if cap(b.buf)-len(b.buf) < densePiece+2*shortRun { // with what waits: of a run that is short
 		b.flush()
 	}
+	buf, n := b.buf[:cap(b.buf)], len(b.buf)
+	space, lines := b.space, b.lines
 	i, end := 0, min(len(p)-1, densePiece) // the last octet may be a CR: not here
-	for ; i < end; i++ {
+	for i < end {
 		c := p[i]
-		switch {
-		case c == ' ' || c == '\t':
-			b.space = true
-			continue
-		case c == '\r' && p[i+1] == '\n':
-			b.space = false
-			b.lines++
+		if c <= ' ' {
+			if c == ' ' || c == '\t' {
+				space = true
+				i++
+				continue
+			}
+			if c == '\r' && p[i+1] == '\n' {
+				space = false
+				lines++
+				i += 2
+				continue
+			}
+		}
+		for ; lines > 0; lines-- {
+			buf[n], buf[n+1] = '\r', '\n'
+			n += 2
+		}
+		if space {
+			space = false
+			buf[n] = ' '
+			n++
+		}
+		for {
+			buf[n] = c
+			n++
 			i++
-			continue
-		case b.lines > 0:
-			if b.lines > densePiece/4 {
-				return p[i:]
+			if i >= end {
+				break
 			}
-			for ; b.lines > 0; b.lines-- {
-				b.buf = append(b.buf, '\r', '\n')
+			if c = p[i]; c <= ' ' {
+				break
 			}
 		}
-		if b.space {
-			b.space = false
-			b.buf = append(b.buf, ' ')
-		}
-		b.buf = append(b.buf, c)
 	}
+	b.buf, b.space, b.lines = buf[:n], space, lines
 	return p[min(i, len(p)):]
 }
 
