@@ -58,11 +58,11 @@ type Observation struct {
 }
 
 // Add counts a message. It reports whether it did: not when the policy wants no
-// reports (RFC 9989 §4.7), when the result is neither Pass nor Fail, or past
-// the limits.
+// reports (RFC 9989 §4.7), when the result is neither Pass nor Fail, when there
+// is no SourceIP, or past the limits.
 func (a *Aggregator) Add(o Observation) bool {
 	res := o.Result
-	if res.Record == nil || len(res.Record.RUA) == 0 || res.Verdict != authres.Pass && res.Verdict != authres.Fail {
+	if res.Record == nil || len(res.Record.RUA) == 0 || !o.SourceIP.IsValid() || res.Verdict != authres.Pass && res.Verdict != authres.Fail {
 		return false
 	}
 	row := o.row()

@@ -52,6 +52,11 @@ func TestAggregator(t *testing.T) {
 	if a.Add(observe(t, "example.com", "temperror example.com", "")) {
 		t.Error("a message without a result was counted")
 	}
+	nowhere := observe(t, "example.com", "", "")
+	nowhere.SourceIP = netip.Addr{}
+	if a.Add(nowhere) {
+		t.Error("a message from no address was counted")
+	}
 	for _, from := range []string{"example.org", "example.edu", "example.info", "a@b"} { // no rua, no answer, no record, no author
 		if a.Add(observe(t, from, "", "")) {
 			t.Errorf("%s was counted", from)
@@ -147,7 +152,7 @@ func TestAggregatorPassed(t *testing.T) {
 	for policy, want := range map[string]dmarc.Action{"none": dmarc.NoAction, "quarantine": dmarc.Passed, "reject": dmarc.Passed} {
 		v := dmarc.Verifier{Resolver: dnstest.MustParse(`_dmarc.example.com TXT "v=DMARC1; rua=mailto:a@example.com; p=` + policy + `"`)}
 		var a dmarc.Aggregator
-		a.Add(dmarc.Observation{Result: v.Verify(t.Context(), request("example.com", "pass example.com", ""))})
+		a.Add(dmarc.Observation{SourceIP: netip.MustParseAddr("192.0.2.1"), Result: v.Verify(t.Context(), request("example.com", "pass example.com", ""))})
 		if got := a.Reports(dmarc.Report{})[0].Rows[0].Disposition; got != want {
 			t.Errorf("p=%s: %s, want %s", policy, got, want)
 		}
