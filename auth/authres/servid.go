@@ -22,7 +22,7 @@ const (
 func claims(value string, ids []string) claim {
 	p := scanner{s: value}
 	id, _ := p.head()
-	if id == "" || !isASCII(id) && !nameable(id) {
+	if id == "" || !utf8.ValidString(id) {
 		return unknown
 	}
 	id = sameName(id)
@@ -30,6 +30,9 @@ func claims(value string, ids []string) claim {
 		if id == our {
 			return ours
 		}
+	}
+	if !isASCII(id) {
+		return unknown // no name of a host, but what is shown of it may be one
 	}
 	return others
 }

@@ -42,9 +42,17 @@ var forged = []string{
 	"Authentication-Results: mx.example.org; broken (\r\n",
 	"Authentication-Results: ｍｘ.example。org; dkim=pass\r\n",
 	"Authentication-Results: mx" + strings.Repeat("\u00ad", 64) + ".example.org; dkim=pass\r\n", // invisible, and no name that is compared
+	"Authentication-Results: mx.exam\u00adple.org; dkim=pass\r\n",
+	"Authentication-Results: mx.exam\u200dple.org; dkim=pass\r\n",
+	"Authentication-Results: \u202emx.example.org; dkim=pass\r\n",
+	"Authentication-Results: \"mx.example.org\xff\"; dkim=pass\r\n",
+	"Authentication-Results\r: mx.example.org; dkim=pass\r\n",
+	"Authentication-Results\n: mx.example.org; dkim=pass\r\n",
+	"Authentication-Results \n\r\r\n\t\r: mx.example.org; dkim=pass\r\n",
+	"Authentication-Results\v\f\x00: mx.example.org; dkim=pass\r\n",
 	"Authentication-Results: (" + strings.Repeat("x", maxHeld) + ") other.example; none\r\n",
 	"Authentication-Results" + strings.Repeat(" ", maxHeld) + ": mx.example.org; none\r\n",
-	"Authentication-Results: mx.example.org; x=y\nSubject: z\r\n",
+	"Authentication-Results: mx.example.org; x=y\n foo: z\r\n",
 	"Authentication-Results:\n mx.example.org; x=y\r\n",
 	"Authentication-Results: mx.example.org; x=y\n\r\n",
 }
@@ -75,6 +83,8 @@ var allowed = []string{
 	"X-Authentication-Results: mx.example.org; dkim=pass\r\n",
 	"ARC-Authentication-Results: i=1; mx.example.org; dkim=pass\r\n",
 	"Authentication-Results\r\n",
+	"Authentication-Results\n\r\n",
+	"Authentication-Results\nA: b\r\n",
 	"Authentication-Results mx.example.org: none\r\n",
 	"Authentication: x\r\n",
 	"Subject: a\r\n Authentication-Results: mx.example.org; dkim=pass\r\n",
@@ -134,7 +144,7 @@ func TestStrip(t *testing.T) {
 		}
 	}
 	// These would become part of the field that is put on top.
-	for _, msg := range []string{" ; dkim=pass\r\n", "\t\r\n \n; x\r\n\t\r\n", " Authentication-Results: mx.example.org; a=b\r\n"} {
+	for _, msg := range []string{" ; dkim=pass\r\n", "\t\r\n \n ; x\r\n\t\r\n", " Authentication-Results: mx.example.org; a=b\r\n"} {
 		if got := strip(t, s, msg+"A: b\r\n c\r\n\r\n d"); got != "A: b\r\n c\r\n\r\n d" {
 			t.Errorf("%q: %q", msg, got)
 		}
@@ -184,13 +194,30 @@ func TestStripBehindBareLineEnds(t *testing.T) {
 		"A: b\r" + claim + "\r\nC: d\r\n":                                         "A: b\r " + claim + "\r\nC: d\r\n",
 		"A: b\n\n" + claim + "\n" + claim + "\r\nC: d\r\n":                        "A: b\n\n " + claim + "\n " + claim + "\r\nC: d\r\n",
 		"A: b\n\r\n" + claim + "\r\n":                                             "A: b\n\r\n",
-		claim + "\n" + claim + "\nX: y\r\n " + claim + "\r\nC: d\r\n":             "C: d\r\n",
+		claim + "\n" + claim + "\nX: y\r\n " + claim + "\r\nC: d\r\n":             "X: y\r\n " + claim + "\r\nC: d\r\n",
+		claim + "\r\t;\rX: y\r\nC: d\r\n":                                         "X: y\r\nC: d\r\n",
+		claim + "\n\rX: y\r\nC: d\r\n":                                            "X: y\r\nC: d\r\n",
 		"Authentication-Results: other.example;\n" + claim + "\r\nC: d\r\n":       "Authentication-Results: other.example;\n " + claim + "\r\nC: d\r\n",
 		"A: b\r\r\n" + claim + "\r\n\r\n" + claim:                                 "A: b\r\r\n\r\n" + claim,
 		"A: b\nAuthentication-Results: (" + strings.Repeat("x", maxHeld) + "\r\n": "A: b\n Authentication-Results: (" + strings.Repeat("x", maxHeld) + "\r\n",
 	} {
 		if got := strip(t, s, in); got != want {
 			t.Errorf("%.200q:\n got %.200q\nwant %.200q", in, got, want)
+		}
+	}
+}
+
+// A message may have no CRLF at all when it comes in chunks. What stands behind a
+// field that is taken out is not part of it then.
+func TestStripKeepsTheMessage(t *testing.T) {
+	const rest = "From: a@example.org\n\nHello\n"
+	s := &Strip{AuthServID: ourID, Fields: []string{"Received-SPF"}}
+	for _, top := range []string{forged[0], forged[4], forged[5], "Authentication-Results: spf=pass\r\n", " blank\r\n", "\t\r\n", "Received-SPF: pass\r\n a\r\n", forged[0] + forged[0]} {
+		for _, end := range []string{"\n", "\r"} {
+			msg := strings.ReplaceAll(top, "\r\n", end) + rest
+			if got := strip(t, s, msg); got != rest {
+				t.Errorf("%q becomes %q", msg, got)
+			}
 		}
 	}
 }

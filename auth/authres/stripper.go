@@ -20,7 +20,7 @@ type stripper struct {
 type stripState int
 
 const (
-	dropping stripState = iota // what comes is taken out, up to a CRLF without a blank behind it
+	dropping stripState = iota // what comes is taken out, up to a line end without a blank behind it
 	passing                    // the field is none of those in question
 	naming                     // it may be one
 	spacing                    // its name is one's, the colon is missing
@@ -79,11 +79,14 @@ func (t *stripper) octet(out []byte, c byte) []byte {
 		}
 		return t.keep(out, c)
 	}
-	if t.line != lineMid && c != ' ' && c != '\t' {
-		if t.line == lineCR {
-			t.line = lineBare
-		}
-		out = t.begin(out)
+	if t.line == lineCR {
+		t.line = lineBare
+	}
+	switch {
+	case t.line == lineMid, c == ' ', c == '\t':
+	case t.line == lineBare && t.state == spacing && spaced(c) != passing: // white space too, for some
+	default:
+		out = t.begin(out, c)
 	}
 	switch c {
 	case '\r':
@@ -96,15 +99,20 @@ func (t *stripper) octet(out []byte, c byte) []byte {
 	return t.keep(out, c)
 }
 
-// begin ends a field before a line that does not continue it. What is being
-// taken out goes on to a CRLF, so that it is gone whichever way line ends are
-// read.
-func (t *stripper) begin(out []byte) []byte {
+// begin ends a field before a line that does not continue it, which c begins.
+// What stands before a field that is taken out stands before that line then. A
+// CRLF behind a bare line end goes too: to some it is the end of the field, to
+// others the empty line.
+func (t *stripper) begin(out []byte, c byte) []byte {
 	out = t.finish(out)
-	if t.state == dropping && t.line != lineCRLF {
-		return out
+	start := t.line
+	if t.state == dropping {
+		if t.line == lineBare && c == '\r' {
+			return out
+		}
+		start = lineCRLF
 	}
-	t.state, t.start, t.held = naming, t.line, t.held[:0]
+	t.state, t.start, t.held = naming, start, t.held[:0]
 	return out
 }
 
@@ -159,13 +167,13 @@ func (t *stripper) match() stripState {
 	return state
 }
 
-// spaced tells what follows a field's name: the colon, or white space and line
-// ends before it.
+// spaced tells what follows a field's name: the colon, or before it white space,
+// for which other programs take all kinds of octets.
 func spaced(c byte) stripState {
-	switch c {
-	case ':':
+	switch {
+	case c == ':':
 		return holding
-	case ' ', '\t', '\r', '\n':
+	case c <= ' ' || c == 0x7f:
 		return spacing
 	}
 	return passing

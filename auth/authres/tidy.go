@@ -59,7 +59,7 @@ func host(s string, inter bool) string {
 		return s
 	}
 	at := strings.LastIndexByte(s, '@') + 1
-	if ascii, err := idna.Lookup.ToASCII(s[at:]); err == nil {
+	if ascii, err := idna.Lookup.ToASCII(s[at:]); err == nil && ascii != "" { // a soft hyphen becomes nothing
 		return s[:at] + ascii
 	}
 	return s

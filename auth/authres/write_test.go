@@ -113,7 +113,7 @@ func TestWrite(t *testing.T) {
 var breakouts = []string{
 	"x\r\nAuthentication-Results: mx.example.org; dkim=pass", "x\r\n\r\nbody", "a; dkim=pass", "a dkim=pass", `a"; dkim=pass`, `a\`, `a\"`,
 	"a) dkim=pass (", "(", ")", "\\)", "\x00", "\x7f", "\xff\xfe", "a\tb", "", " ", "   x   ", "a  b", "=?utf-8?q?a?=", "a@b; dkim=pass", "a@b (c)",
-	`"a"@b`, `"a" x.y=z@b`, "@", "@@", "a@", "a@b@c", "a@[192.0.2.1]", "\u2028x", "\u202ex", "grün@bücher.example", "xn--", "é", "none", "1",
+	`"a"@b`, `"a" x.y=z@b`, "@", "@@", "a@", "a@b@c", "a@[192.0.2.1]", "\u00ad", "a@\u00ad", "\u2028x", "\u202ex", "grün@bücher.example", "xn--", "é", "none", "1",
 	strings.Repeat("x", 400), strings.Repeat("x", 401), strings.Repeat("\\", 400), strings.Repeat("a ", 200), strings.Repeat("é", 201), "x" + strings.Repeat("é", 200), strings.Repeat(" ", 401),
 }
 
