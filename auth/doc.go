@@ -9,8 +9,9 @@
 //	result, err := check.Finish(ctx)
 //
 // The [Result] has each method's own result, the Authentication-Results field to
-// put on top (RFC 8601), and an opinion whether to refuse. A message that is
-// malformed, or that asks for too much, has a Result like any other.
+// put on top (RFC 8601) when authres.Strip has taken out those that others wrote
+// in our name, and an opinion whether to refuse. A message that is malformed, or
+// that asks for too much, has a Result like any other.
 //
 // What each method is about, and what can be asked of it alone, is in packages
 // spf, dkim, dmarc, arc and authres. This package knows addresses, names and

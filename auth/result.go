@@ -50,7 +50,7 @@ func (r *Result) Field() authres.Field {
 	for i := range r.DKIM {
 		add(r.DKIM[i].AuthRes())
 	}
-	if r.ARC.Verdict != authres.None {
+	if r.ARC.Verdict != "" && r.ARC.Verdict != authres.None {
 		add(r.ARC.AuthRes(r.Peer.IP))
 	}
 	add(r.DMARC.AuthRes())

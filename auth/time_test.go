@@ -144,8 +144,14 @@ func TestAbort(t *testing.T) {
 				began := time.Now()
 				if how == "Abort" {
 					k.Abort()
-					if r, err := k.Finish(ctx); err != auth.ErrAborted || r == nil {
-						t.Errorf("%v, %v", r, err)
+					r, err := k.Finish(ctx)
+					if err != auth.ErrAborted || r == nil {
+						t.Fatalf("%v, %v", r, err)
+					}
+					for _, said := range r.Field().Results {
+						if said.Verdict != authres.None {
+							t.Errorf("nothing was found out, but it says %+v", said)
+						}
 					}
 				}
 				cancel()

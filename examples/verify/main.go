@@ -122,8 +122,10 @@ type session struct {
 func (s *session) Unwrap() server.Session { return s.Session }
 
 func (s *session) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
-	info := s.conn.Info()
-	if peer := auth.NewPeer(info.RemoteAddr, info.Hello); s.client == nil || s.client.Peer() != peer {
+	if peer := auth.NewPeer(s.conn.RemoteAddr(), s.conn.Hello()); s.client == nil || s.client.Peer() != peer {
+		if s.client != nil {
+			s.client.Close() // it has greeted with another name
+		}
 		s.client = s.v.Begin(s.ctx, peer)
 	}
 	s.check = s.client.Message(ctx, from) // ctx ends with the mail transaction
@@ -149,8 +151,7 @@ func (s *session) Data(ctx context.Context, b *server.Body) (smtp.Reply, error) 
 	if err := result.Refusal(); err != nil && s.refuse {
 		return smtp.Reply{}, err
 	}
-	found := strings.NewReader(result.Header())
-	if err := b.Replace(io.MultiReader(found, io.NewSectionReader(spool, 0, 1<<62))); err != nil {
+	if err := b.Replace(io.MultiReader(strings.NewReader(result.Header()), io.NewSectionReader(spool, 0, 1<<62))); err != nil {
 		return smtp.Reply{}, err
 	}
 	return s.Session.Data(ctx, b)

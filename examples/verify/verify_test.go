@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/textproto"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -118,5 +121,42 @@ func TestAuthenticate(t *testing.T) {
 		if err != nil || f.AuthServID != "mx.example.net" {
 			t.Errorf("%v: %q", err, got[0])
 		}
+	}
+}
+
+// What is looked up for a name ends when the client greets with another.
+func TestManyNames(t *testing.T) {
+	z := dnstest.MustParse("1.0.0.127.in-addr.arpa STALL")
+	v := &auth.Verifier{Resolver: z, AuthServID: "mx.example.net"}
+	srv := smtptest.NewServer(t, func(s *smtptest.Server) {
+		s.Config.Handler = Authenticate(v, false)(server.Deliver(func(context.Context, *server.Message) (smtp.Reply, error) { return smtp.Reply{}, nil }))
+	})
+	c, err := textproto.Dial("tcp", srv.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, _, err := c.ReadResponse(220); err != nil {
+		t.Fatal(err)
+	}
+	before := 0
+	for i := range 20 {
+		if err := z.Add(fmt.Sprintf("h%d.example STALL", i)); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{fmt.Sprintf("EHLO h%d.example", i), "MAIL FROM:<ann@example.org>"} {
+			if err := c.PrintfLine("%s", line); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := c.ReadResponse(250); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 0 {
+			before = runtime.NumGoroutine()
+		}
+	}
+	if n := runtime.NumGoroutine(); n > before+5 {
+		t.Errorf("%d goroutines, %d after the first name", n, before)
 	}
 }
