@@ -16,6 +16,9 @@ func (v *Verifier) trustedSealer(r *Result) string {
 		return ""
 	}
 	last := &r.ARC.Chain[n-1]
+	if !last.FromSigned {
+		return ""
+	}
 	trusted := func(domain string) bool { return strings.EqualFold(domain, last.Seal.Domain) }
 	if !slices.ContainsFunc(v.TrustedSealers, trusted) {
 		return ""

@@ -136,7 +136,7 @@ func TestChain(t *testing.T) {
 		if i%2 == 1 {
 			want.Algorithm = "ed25519-sha256"
 		}
-		if set.Seal != want || set.Message != want || set.AuthRes.AuthServID != want.Domain || set.AuthRes.Results[0].Method != "spf" {
+		if set.Seal != want || set.Message != want || !set.FromSigned || set.AuthRes.AuthServID != want.Domain || set.AuthRes.Results[0].Method != "spf" {
 			t.Errorf("hop %d: %+v", i+1, set)
 		}
 		if status := set.Status; (i == 0) != (status == authres.None) || (i > 0) != (status == authres.Pass) {
@@ -429,7 +429,7 @@ func TestManyUnknownTags(t *testing.T) {
 	for i := range 40 {
 		extra = append(extra, tagText{fmt.Sprintf("x%d", i), "y"})
 	}
-	if r := verify(t, z, handmade(t, b, extra)+plain); r.Verdict != authres.Pass {
+	if r := verify(t, z, handmade(t, b, extra)+plain); r.Verdict != authres.Pass || r.Chain[0].FromSigned {
 		t.Errorf("%+v", r)
 	}
 }

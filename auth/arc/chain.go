@@ -140,7 +140,7 @@ func (c *chain) result() Result {
 	}
 	for i := range c.sets {
 		s := &c.sets[i]
-		r.Chain = append(r.Chain, Set{AuthRes: s.authRes, Status: s.seal.status, Seal: s.seal.Signature, Message: s.signature.Signature})
+		r.Chain = append(r.Chain, Set{AuthRes: s.authRes, Status: s.seal.status, Seal: s.seal.Signature, Message: s.signature.Signature, FromSigned: s.signature.from})
 	}
 	return r
 }

@@ -46,6 +46,10 @@ type Set struct {
 	Seal Signature
 	// Message is the signature of the message.
 	Message Signature
+	// FromSigned tells that Message covers the From field, as it must (RFC 6376
+	// §5.4). The test suite lets chains pass without; they say nothing about
+	// the author that a message shows.
+	FromSigned bool
 }
 
 // A Signature is one of the two signatures of a Set.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,8 @@ type Sealer struct {
 	MinRSABits int
 	// Fields names the fields that the message's signature covers, in order;
 	// a name covers one field, from the bottom of the header up, or that there
-	// is none. Those of ARC and Authentication-Results cannot be among them
-	// (§4.1.2). If nil: the fields that people and programs see, DKIM-Signature,
+	// is none. From must be among them (RFC 6376 §5.4), those of ARC and
+	// Authentication-Results cannot be (§4.1.2). If nil: the fields that people and programs see, DKIM-Signature,
 	// and that nobody adds another From, To, Cc, Reply-To, Subject or Date.
 	Fields []string
 	// MaxHeaderSize and MaxFields are as in Verifier; a message beyond them is
@@ -85,6 +86,9 @@ func (s *Sealer) Begin() (*Sealing, error) {
 		if err := checkName(name); err != nil {
 			return nil, err
 		}
+	}
+	if isFrom := func(name string) bool { return strings.EqualFold(name, "from") }; s.Fields != nil && !slices.ContainsFunc(s.Fields, isFrom) {
+		return nil, errors.New("arc: sealer: field From must be signed")
 	}
 	var err error
 	if b.key, err = signing.NewKey(s.Key, s.MinRSABits); err != nil {

@@ -13,6 +13,7 @@ import (
 func TestLongListOfFields(t *testing.T) {
 	z, sealers := hops(1, false)
 	s := *sealers[0]
+	s.Fields = []string{"From"}
 	for i := range 100 {
 		s.Fields = append(s.Fields, fmt.Sprintf("X-Field-%d", i))
 	}
@@ -114,7 +115,9 @@ func TestSealerIsChecked(t *testing.T) {
 		"a field's line":   func(s *Sealer) { s.Fields = []string{"from\r\n"} },
 		"an empty field":   func(s *Sealer) { s.Fields = []string{"from", ""} },
 		"a seal":           func(s *Sealer) { s.Fields = []string{"from", "arc-seal"} },
-		"others' verdicts": func(s *Sealer) { s.Fields = []string{"Authentication-Results"} },
+		"no author":        func(s *Sealer) { s.Fields = []string{"to", "x-from"} },
+		"no field":         func(s *Sealer) { s.Fields = []string{} },
+		"others' verdicts": func(s *Sealer) { s.Fields = []string{"from", "Authentication-Results"} },
 	} {
 		s := good
 		spoil(&s)

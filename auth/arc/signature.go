@@ -43,6 +43,7 @@ type signature struct {
 	bodyHash         []byte
 	length           int64 // l=, or -1
 	names            []byte
+	from             bool  // names has From
 	signed, expires  int64 // t= and x=, or -1
 	body             *message.BodyHash
 }
@@ -92,6 +93,7 @@ var tags = []struct {
 			if len(name) == len(sealName) && bytes.EqualFold(name, []byte(sealName)) {
 				return false // §4.1.2
 			}
+			s.from = s.from || bytes.EqualFold(name, []byte("from"))
 		}
 		return true
 	}},
