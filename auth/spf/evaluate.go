@@ -142,10 +142,15 @@ func (e *evaluation) ask(name string, t dns.Type) (answer dns.Answer, failure au
 }
 
 func (e *evaluation) resolve(name string, t dns.Type) (dns.Answer, error) {
-	err := e.ctx.Err()
+	return e.resolveUntil(e.ctx, name, t)
+}
+
+// resolveUntil resolves until ctx ends, which is e.ctx or ends with it.
+func (e *evaluation) resolveUntil(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
+	err := ctx.Err()
 	if err == nil {
 		var answer dns.Answer
-		if answer, err = e.v.Resolver.Resolve(e.ctx, name, t); err == nil {
+		if answer, err = e.v.Resolver.Resolve(ctx, name, t); err == nil {
 			return answer, nil
 		}
 	}

@@ -10,6 +10,7 @@ const (
 	maxPTR     = 10 // names of the client
 
 	defaultTimeout        = 20 * time.Second
+	namesShare            = 4 // what part of the time the client's names get
 	defaultMaxVoidLookups = 2
 )
 

@@ -1,6 +1,8 @@
 package spf
 
 import (
+	"cmp"
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,8 +46,12 @@ func validHost(name string) bool { return dns.ValidName(name) && name[len(name)-
 func multiLabel(name string) bool { return strings.IndexByte(name, '.') >= 0 }
 
 // names are the host names of the client (§5.5), looked up once for all that
-// asks for them.
+// asks for them. Whoever has the address answers these questions, or does not:
+// they have a part of the time only, or else he could turn any fail into a
+// temperror.
 type names struct {
+	ctx         context.Context
+	stop        context.CancelFunc // not needed: the context above it ends with the verification
 	asked, void bool
 	list        []name
 }
@@ -81,7 +87,8 @@ func (e *evaluation) reverse() {
 		return
 	}
 	e.names.asked = true
-	answer, err := e.resolve(strings.TrimSuffix(dns.ReverseName(e.ip), "."), dns.PTR)
+	e.names.ctx, e.names.stop = context.WithTimeout(e.ctx, cmp.Or(e.v.Timeout, defaultTimeout)/namesShare)
+	answer, err := e.resolveUntil(e.names.ctx, strings.TrimSuffix(dns.ReverseName(e.ip), "."), dns.PTR)
 	e.names.void = err == nil && answer.Empty()
 	for i, host := range answer.Names {
 		if i == maxPTR { // §4.6.4
@@ -98,7 +105,7 @@ func (e *evaluation) reverse() {
 // here: whoever has the client's address chooses its names, not the policy.
 func (e *evaluation) validate(n *name) bool {
 	if !n.known {
-		answer, err := e.resolve(n.host, e.addressType())
+		answer, err := e.resolveUntil(e.names.ctx, n.host, e.addressType())
 		n.known, n.valid = true, err == nil && slices.Contains(answer.Addrs, e.ip)
 	}
 	return n.valid

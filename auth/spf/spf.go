@@ -47,7 +47,8 @@ type Verifier struct {
 	Trace bool
 
 	// Timeout limits one verification. If zero, 20 seconds, the least that
-	// §4.6.4 asks for.
+	// §4.6.4 asks for. What the names of the client take beyond a quarter of it
+	// is an error like any other there: they do not match (§5.5).
 	Timeout time.Duration
 
 	// MaxVoidLookups limits the terms for which the DNS has nothing. If zero, 2
