@@ -75,6 +75,9 @@ func (s *Signer) checkNames() error {
 			}
 		}
 	}
+	if containsFold(s.Oversign, "DKIM-Signature") { // each signature would break the one before
+		return errors.New("DKIM-Signature cannot be oversigned: other signatures have to stand beside this one")
+	}
 	if s.Fields != nil && !slices.ContainsFunc(s.Fields, func(name string) bool { return strings.EqualFold(name, "From") }) {
 		return errors.New("the From field must be signed") // §5.4
 	}

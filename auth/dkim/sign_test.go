@@ -401,6 +401,7 @@ func TestSignerIsChecked(t *testing.T) {
 		{"field with a colon", func(s *Signer) { s.Fields = []string{"From", "a:b"} }, "name of a field"},
 		{"field with a tag", func(s *Signer) { s.Fields = []string{"From", "a;l=0"} }, "name of a field"},
 		{"oversigned field with a line end", func(s *Signer) { s.Oversign = []string{"a\r\nb"} }, "name of a field"},
+		{"oversigned signatures", func(s *Signer) { s.Oversign = []string{"From", "dkim-signature"} }, "cannot be oversigned"},
 		{"field without name", func(s *Signer) { s.Oversign = []string{""} }, "name of a field"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
