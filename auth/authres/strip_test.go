@@ -50,6 +50,9 @@ var forged = []string{
 	"Authentication-Results\n: mx.example.org; dkim=pass\r\n",
 	"Authentication-Results \n\r\r\n\t\r: mx.example.org; dkim=pass\r\n",
 	"Authentication-Results\v\f\x00: mx.example.org; dkim=pass\r\n",
+	"Authentication-Results\u00a0: mx.example.org; dkim=pass\r\n",
+	"\ufeffAuthentication-Results: mx.example.org; dkim=pass\r\n",
+	"\vAuthentication-\x00Results: mx.example.org; dkim=pass\r\n",
 	"Authentication-Results: (" + strings.Repeat("x", maxHeld) + ") other.example; none\r\n",
 	"Authentication-Results" + strings.Repeat(" ", maxHeld) + ": mx.example.org; none\r\n",
 	"Authentication-Results: mx.example.org; x=y\n foo: z\r\n",
@@ -89,6 +92,10 @@ var allowed = []string{
 	"Authentication: x\r\n",
 	"Subject: a\r\n Authentication-Results: mx.example.org; dkim=pass\r\n",
 	"\xff: \x00\r\n",
+	"\ufeffAuthentication-Results: other.example; dkim=pass\r\n",
+	"\n Authentication-Results: mx.example.org; none\r\n", // the header ends before it, or has such a line
+	"\r Authentication-Results: mx.example.org; none\r\n",
+	"\v\n Authentication-Results: mx.example.org; none\r\n",
 	"Bare: a\rb\nc\r\n",
 	": none\r\n",
 	"Received-SPF: pass\r\n",
@@ -297,7 +304,13 @@ func FuzzStrip(f *testing.F) {
 		if again := string(s.Header([]byte(got))); again != got {
 			t.Fatalf("%q becomes %q, and that becomes %q", msg, got, again)
 		}
-		if !strings.Contains(strings.ToLower(msg), "authentication-results") && got != msg && msg[0] != ' ' && msg[0] != '\t' {
+		seen := strings.ToLower(strings.Map(func(r rune) rune {
+			if r <= ' ' || r >= 0x7f {
+				return -1
+			}
+			return r
+		}, msg))
+		if !strings.Contains(seen, "authentication-results") && got != msg && msg[0] != ' ' && msg[0] != '\t' {
 			t.Fatalf("%q becomes %q", msg, got)
 		}
 		header, _, _ := strings.Cut("\r\n"+got, "\r\n\r\n")
@@ -326,7 +339,10 @@ func claimed(lines []string) (values []string) {
 		}
 	}
 	for _, f := range fields {
-		if name, value, ok := strings.Cut(f, ":"); ok && strings.EqualFold(strings.TrimRight(name, " \t\r\n"), FieldName) {
+		name, value, ok := strings.Cut(f, ":")
+		name = strings.TrimRightFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+		name = strings.TrimLeftFunc(name, func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' || r >= 0x7f })
+		if ok && strings.EqualFold(name, FieldName) {
 			values = append(values, value)
 		}
 	}

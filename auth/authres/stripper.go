@@ -1,6 +1,9 @@
 package authres
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // A stripper is the transform of a Strip. It looks at lines that end in CRLF,
 // CR or LF, keeps what may be a field to take out until it knows, and never
@@ -12,7 +15,8 @@ type stripper struct {
 	state stripState
 	line  lineEnd // what was read last
 	start lineEnd // what stands before the field: lineCRLF or lineBare
-	name  int     // which of names the field has
+	word  []byte  // what of its name can be seen
+	name  int     // which of names the field has, if it is one
 	value int     // where its value begins in held
 	held  []byte
 }
@@ -23,7 +27,6 @@ const (
 	dropping stripState = iota // what comes is taken out, up to a line end without a blank behind it
 	passing                    // the field is none of those in question
 	naming                     // it may be one
-	spacing                    // its name is one's, the colon is missing
 	holding                    // it is one, and may not be let through
 	inBody
 )
@@ -84,7 +87,7 @@ func (t *stripper) octet(out []byte, c byte) []byte {
 	}
 	switch {
 	case t.line == lineMid, c == ' ', c == '\t':
-	case t.line == lineBare && t.state == spacing && spaced(c) != passing: // white space too, for some
+	case t.line == lineBare && t.state == naming && (c == ':' || unseenByte(c)) && t.find() >= 0: // white space too, for some
 	default:
 		out = t.begin(out, c)
 	}
@@ -112,7 +115,7 @@ func (t *stripper) begin(out []byte, c byte) []byte {
 		}
 		start = lineCRLF
 	}
-	t.state, t.start, t.held = naming, start, t.held[:0]
+	t.state, t.start, t.held, t.word = naming, start, t.held[:0], t.word[:0]
 	return out
 }
 
@@ -126,9 +129,7 @@ func (t *stripper) keep(out []byte, c byte) []byte {
 	}
 	t.held = append(t.held, c)
 	if t.state == naming {
-		t.state = t.match()
-	} else if t.state == spacing {
-		t.state = spaced(c)
+		t.state = t.match(c)
 	}
 	switch {
 	case t.state == passing:
@@ -143,46 +144,41 @@ func (t *stripper) keep(out []byte, c byte) []byte {
 	return out
 }
 
-// match tells what the field may be by its first octets. A lone CR may begin
-// the empty line.
-func (t *stripper) match() stripState {
-	state := passing
-	n := len(t.held) - 1
-	for i, name := range t.names {
-		switch {
-		case n < len(name):
-			if bytes.EqualFold(t.held, name[:n+1]) {
-				state = naming
-			}
-		case n == len(name) && bytes.EqualFold(t.held[:n], name):
-			if next := spaced(t.held[n]); next != passing {
-				t.name = i
-				return next
-			}
-		}
-	}
-	if n == 0 && t.held[0] == '\r' {
-		return naming
-	}
-	return state
-}
-
-// spaced tells what follows a field's name: the colon, or before it white space,
-// for which other programs take all kinds of octets.
-func spaced(c byte) stripState {
+// match tells what the field may be when c has come. Of its name only printable
+// ASCII counts: some programs take all kinds of octets for white space. Line ends
+// before it do not belong to it: there, the header ends for some.
+func (t *stripper) match(c byte) stripState {
 	switch {
 	case c == ':':
-		return holding
-	case c <= ' ' || c == 0x7f:
-		return spacing
+		if t.name = t.find(); t.name >= 0 {
+			return holding
+		}
+		return passing
+	case !unseenByte(c):
+		t.word = append(t.word, c)
+		for _, name := range t.names {
+			if len(t.word) <= len(name) && bytes.EqualFold(t.word, name[:len(t.word)]) {
+				return naming
+			}
+		}
+		return passing
+	case len(t.word) == 0 && (c == '\n' || len(t.held) > 1 && (c == '\r' || t.held[0] == '\r')):
+		return passing
 	}
-	return passing
+	return naming // a lone CR may begin the empty line
 }
+
+// find returns the place in names of the name that was seen, or -1.
+func (t *stripper) find() int {
+	return slices.IndexFunc(t.names, func(name []byte) bool { return bytes.EqualFold(t.word, name) })
+}
+
+func unseenByte(c byte) bool { return c <= ' ' || c >= 0x7f }
 
 // finish decides about what is held.
 func (t *stripper) finish(out []byte) []byte {
 	switch {
-	case t.state == naming, t.state == spacing && len(t.held) < maxHeld:
+	case t.state == naming && (len(t.held) < maxHeld || t.find() < 0):
 		return append(out, t.held...)
 	case t.state == passing, t.state == dropping:
 		return out
