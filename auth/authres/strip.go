@@ -13,7 +13,8 @@ import "io"
 // A field whose name cannot be made out, or whose syntax is broken before the
 // first semicolon, is taken out too: other programs might make our name out of
 // it. Octets that are not printable ASCII do not hide a field's own name: there
-// are programs that trim them. Everything else passes octet by octet, the body untouched.
+// are programs that trim them. Everything else passes octet by octet, the body
+// untouched.
 //
 // Lines that begin with a blank at the very start of a message belong to no
 // field, but would to the one that is put on top. They are taken out.

@@ -52,6 +52,8 @@ var forged = []string{
 	"Authentication-Results\v\f\x00: mx.example.org; dkim=pass\r\n",
 	"Authentication-Results\u00a0: mx.example.org; dkim=pass\r\n",
 	"\ufeffAuthentication-Results: mx.example.org; dkim=pass\r\n",
+	"\v\n Authentication-Results: mx.example.org; dkim=pass\r\n",
+	"\f\r\n Authentication-Results: mx.example.org; dkim=pass\r\n",
 	"\vAuthentication-\x00Results: mx.example.org; dkim=pass\r\n",
 	"Authentication-Results: (" + strings.Repeat("x", maxHeld) + ") other.example; none\r\n",
 	"Authentication-Results" + strings.Repeat(" ", maxHeld) + ": mx.example.org; none\r\n",
@@ -95,7 +97,6 @@ var allowed = []string{
 	"\ufeffAuthentication-Results: other.example; dkim=pass\r\n",
 	"\n Authentication-Results: mx.example.org; none\r\n", // the header ends before it, or has such a line
 	"\r Authentication-Results: mx.example.org; none\r\n",
-	"\v\n Authentication-Results: mx.example.org; none\r\n",
 	"Bare: a\rb\nc\r\n",
 	": none\r\n",
 	"Received-SPF: pass\r\n",

@@ -145,8 +145,8 @@ func (t *stripper) keep(out []byte, c byte) []byte {
 }
 
 // match tells what the field may be when c has come. Of its name only printable
-// ASCII counts: some programs take all kinds of octets for white space. Line ends
-// before it do not belong to it: there, the header ends for some.
+// ASCII counts: some programs take all kinds of octets for white space. What
+// begins with a line end has none: there, the header ends for some.
 func (t *stripper) match(c byte) stripState {
 	switch {
 	case c == ':':
@@ -162,7 +162,7 @@ func (t *stripper) match(c byte) stripState {
 			}
 		}
 		return passing
-	case len(t.word) == 0 && (c == '\n' || len(t.held) > 1 && (c == '\r' || t.held[0] == '\r')):
+	case t.held[0] == '\n', t.held[0] == '\r' && len(t.held) > 1:
 		return passing
 	}
 	return naming // a lone CR may begin the empty line
