@@ -58,6 +58,7 @@ var (
 	ErrRefused    = errors.New("dnslist: the list does not answer this resolver")
 	ErrNoList     = errors.New("dnslist: the answer is not that of a list")
 	ErrEverything = errors.New("dnslist: the list has entered everything")
+	ErrResting    = errors.New("dnslist: the list has not answered lately, and is not asked for a minute")
 )
 
 // subject is whom the lists are asked about.
@@ -80,7 +81,12 @@ func (o *Options) check(ctx context.Context, who subject) (r Result) {
 	for i := range r.Outcomes {
 		out := &r.Outcomes[i]
 		wg.Go(func() {
+			if out.List.rest.resting() {
+				out.Err = ErrResting
+				return
+			}
 			out.ask(limited, o.Resolver, who)
+			out.List.rest.note(out.Err)
 			if out.Listed && out.List.Allow {
 				cancel() // the others do not matter any more
 			}

@@ -35,7 +35,7 @@ type Options struct {
 	At Stage
 
 	// Threshold is the score from which a client is refused: the sum of the
-	// weights of the lists it is in. If zero, 1.
+	// weights of the lists it is in. If zero or negative, 1.
 	Threshold int
 
 	// DeferOnFailure puts a client off with 451 4.7.1 when lists have failed
@@ -45,7 +45,8 @@ type Options struct {
 	DeferOnFailure bool
 
 	// Timeout is the time that all the lists together have. Those that have not
-	// answered by then have failed. If zero, 5 seconds.
+	// answered by then have failed. A list that lets three clients in a row wait
+	// is not asked for a minute, and counts as failed. If zero, 5 seconds.
 	Timeout time.Duration
 
 	// Resolver is asked for the entries. It should remember answers: a message
@@ -101,6 +102,8 @@ type List struct {
 	// Reason adds to the reply what the list has in its TXT record, without what
 	// is not printable ASCII and at most 200 octets of it.
 	Reason bool
+
+	rest *rest
 }
 
 // A Subject is what a List has entries of.
@@ -123,7 +126,7 @@ const (
 // It panics if a Zone is not a domain name, and if a list of names is to be
 // asked AtConnect, when there are none.
 func Middleware(o Options) func(server.Handler) server.Handler {
-	if o.Threshold == 0 {
+	if o.Threshold <= 0 {
 		o.Threshold = 1
 	}
 	if o.Timeout <= 0 {
@@ -144,6 +147,7 @@ func Middleware(o Options) func(server.Handler) server.Handler {
 		if l.Weight == 0 {
 			l.Weight = 1
 		}
+		l.rest = new(rest)
 	}
 	return func(next server.Handler) server.Handler { return &handler{next, &o} }
 }

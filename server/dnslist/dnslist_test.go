@@ -192,6 +192,45 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// A list that has died costs three clients the time, and then one in a minute.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, dnslist.Options{Lists: []dnslist.List{{Zone: "stalls.example"}, {Zone: "wl.example"}}})
+		defer h.stop()
+		check := func(ip string, want time.Duration, resting bool) {
+			t.Helper()
+			begin := time.Now()
+			h.play(t, ip, mail, accepted)
+			if took := time.Since(begin); took != want {
+				t.Errorf("%s: it took %v, want %v", ip, took, want)
+			}
+			r := h.reported()
+			if out := r[len(r)-1].Outcomes; errors.Is(out[0].Err, dnslist.ErrResting) != resting || errors.Is(out[1].Err, dnslist.ErrResting) {
+				t.Errorf("%s: %v", ip, out)
+			}
+		}
+		// Only 192.0.2.10 stalls there.
+		check("192.0.2.20", 0, false)
+		for range 2 {
+			check("192.0.2.10", 5*time.Second, false)
+		}
+		check("192.0.2.20", 0, false) // it lives
+		for range 3 {
+			check("192.0.2.10", 5*time.Second, false)
+		}
+		for range 4 {
+			check("192.0.2.11", 0, true)
+		}
+		time.Sleep(time.Minute)
+		check("192.0.2.10", 5*time.Second, false)
+		check("192.0.2.11", 0, true)
+		time.Sleep(time.Minute)
+		check("192.0.2.20", 0, false)
+		check("192.0.2.10", 5*time.Second, false)
+		check("192.0.2.11", 0, false)
+	})
+}
+
 // delayed answers after a second.
 type delayed struct{ dns.Resolver }
 

@@ -103,3 +103,12 @@ func FuzzEntry(f *testing.F) {
 		}
 	})
 }
+
+// The long s of Unicode folds to s.
+func TestPostmaster(t *testing.T) {
+	for local, want := range map[string]bool{"postmaster": true, "PostMaster": true, "po\u017ftmaster": false, "postmasters": false, "": false} {
+		if isPostmaster(local) != want {
+			t.Errorf("%q: %t", local, !want)
+		}
+	}
+}

@@ -53,7 +53,7 @@ func (s *session) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailP
 }
 
 func (s *session) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
-	if s.o.At == AtRcpt && !strings.EqualFold(to.Local, "postmaster") { // §4.5.1
+	if s.o.At == AtRcpt && !isPostmaster(to.Local) { // §4.5.1
 		if err := s.refuse(ctx, to); err != nil {
 			return smtp.Reply{}, err
 		}
@@ -138,4 +138,10 @@ func (o *Options) text(who subject, r Result) string {
 		text += ": " + worst.Reason
 	}
 	return text
+}
+
+// isPostmaster compares as ASCII does: other letters that fold to these are of
+// another length.
+func isPostmaster(local string) bool {
+	return len(local) == len("postmaster") && strings.EqualFold(local, "postmaster")
 }

@@ -42,7 +42,9 @@ func folded(m smtp.Mailbox) string {
 	return strings.ToLower(m.Local) + "@" + canonical(m.Domain)
 }
 
-func isPostmaster(local string) bool { return strings.EqualFold(local, "postmaster") }
+func isPostmaster(local string) bool {
+	return len(local) == len("postmaster") && strings.EqualFold(local, "postmaster") // other letters that fold to these are longer
+}
 
 // isQualified reports whether a domain is fully qualified: of more than one
 // label, or an address.

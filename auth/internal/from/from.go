@@ -85,7 +85,7 @@ func (p *parser) unquoted() {
 	}
 	local, domain, _ := strings.Cut(address, "@")
 	notAtext := func(r rune) bool { return r < utf8.RuneSelf && r != '.' && !isAtext(byte(r)) }
-	if !isDotAtom(local) || !isDotAtom(domain) || strings.ContainsFunc(local+domain, notAtext) {
+	if local == "" || !isDotAtom(domain) || strings.ContainsFunc(local+domain, notAtext) {
 		return
 	}
 	p.problem, p.domain, p.spelling = "", "", ""

@@ -110,9 +110,11 @@ var cases = []struct {
 	{"alice@example.org.", "", Malformed},
 	{"alice@.example.org", "", Malformed},
 	{"alice@exa..mple.org", "", Malformed},
-	{"alice.@example.org", "", Malformed},
+	{"alice.@example.org", "example.org", ""},
 	{".alice@example.org", "", Malformed},
-	{"al..ice@example.org", "", Malformed},
+	{"al..ice@example.org", "example.org", ""},
+	{"Alice <a..b.@example.org>", "example.org", ""},
+	{"Alice, Inc. <a..b.@example.org>", "example.org", ""},
 	{"al ice@example.org", "", Malformed},
 	{`"al"."ice"@example.org`, "", Malformed}, // §4.4
 	{"alice@example.org,", "", Malformed},

@@ -112,10 +112,11 @@ func (p *parser) angleAddr() bool {
 	return true
 }
 
-// addrSpec = local-part "@" domain. The local-part has been read.
+// addrSpec = local-part "@" domain. The local-part has been read. It may have
+// dots where RFC 5322 has none: such mailboxes exist, and whose they are is plain.
 func (p *parser) addrSpec(w words) bool {
 	switch {
-	case w.count != 1 || !w.quoted && !w.dotAtom:
+	case w.count != 1:
 		return false
 	case p.s[p.i-1] == ' ' || p.s[p.i-1] == '\t' || w.comment:
 		return p.fail(Ambiguous)
@@ -153,7 +154,6 @@ type words struct {
 	count   int    // atoms, with the dots between them, and quoted strings
 	last    string // the last of them, a quoted string with its quotes
 	quoted  bool   // last is a quoted string
-	dotAtom bool   // last is a dot-atom-text
 	comment bool   // there was a comment behind one
 	lure    bool   // a quoted string has an address in angle brackets
 }
@@ -168,13 +168,12 @@ func (p *parser) words() (w words, ok bool) {
 				p.i++
 			}
 			w.last, w.quoted = p.s[start:p.i], false
-			w.dotAtom = isDotAtom(w.last)
 			w.count++
 		case c == '"':
 			if !p.quotedString() {
 				return w, false
 			}
-			w.last, w.quoted, w.dotAtom = p.s[start:p.i], true, false
+			w.last, w.quoted = p.s[start:p.i], true
 			w.lure = w.lure || strings.IndexByte(w.last, '@') >= 0 && strings.ContainsAny(w.last, "<>")
 			w.count++
 		case c == ' ' || c == '\t' || c == '\r' || c == '(':
