@@ -44,7 +44,7 @@ type Check struct {
 	returnPath bool // the reverse-path is that of the message's Return-Path
 
 	// From the end of the header on.
-	keys  *key.Keys
+	keys  [2]*key.Keys // of DKIM and of ARC, so that neither uses up what the other may look up
 	dkim  *dkim.Check
 	arc   *arc.Check
 	dmarc *dmarc.Lookup
@@ -73,9 +73,10 @@ func (k *Check) startSPF(from smtp.ReversePath) {
 // header is called when the header section is complete: what must be looked up
 // is known now, and the body is still to come.
 func (k *Check) header(m *message.Message) {
-	k.keys = key.NewKeys(k.ctx, k.c.m.dkim.Resolver, key.Limits{Lookups: k.c.m.dkim.MaxLookups, Timeout: k.c.m.dkim.Timeout})
-	k.dkim = k.c.m.dkim.Attach(m, k.keys)
-	k.arc = k.c.m.arc.Attach(m, k.keys)
+	dkim, arc := &k.c.m.dkim, &k.c.m.arc
+	k.keys[0] = key.NewKeys(k.ctx, dkim.Resolver, key.Limits{Lookups: dkim.MaxLookups, Timeout: dkim.Timeout})
+	k.keys[1] = key.NewKeys(k.ctx, arc.Resolver, key.Limits{Lookups: arc.MaxLookups, Timeout: arc.Timeout})
+	k.dkim, k.arc = dkim.Attach(m, k.keys[0]), arc.Attach(m, k.keys[1])
 	var from []string
 	var returnPath smtp.ReversePath
 	for _, f := range m.Fields() {
@@ -178,7 +179,8 @@ func (k *Check) Abort() {
 		k.dmarc.Abort()
 		k.arc.Abort()
 		k.dkim.Abort()
-		k.keys.Close()
+		k.keys[0].Close()
+		k.keys[1].Close()
 	}
 	k.running.Wait()
 }

@@ -16,6 +16,7 @@ import (
 // A Result is what was found out about a message.
 type Result struct {
 	AuthServID string // of the Verifier
+	UTF8       bool   // Header may have UTF-8: set it if the message came with SMTPUTF8
 	Peer       Peer
 	From       smtp.ReversePath
 	IPRev      IPRev
@@ -33,7 +34,7 @@ type Result struct {
 // Field returns the findings as a field: iprev, SPF of the HELO name and of the
 // reverse-path, DKIM, ARC if there is any, DMARC.
 func (r *Result) Field() authres.Field {
-	f := authres.Field{AuthServID: r.AuthServID}
+	f := authres.Field{AuthServID: r.AuthServID, UTF8: r.UTF8}
 	add := func(found authres.Result) {
 		if found.Verdict != "" {
 			f.Results = append(f.Results, found)
@@ -78,9 +79,9 @@ func (r *Result) Disposition() dmarc.Policy {
 }
 
 // Refusal returns a *smtp.Error with which to refuse the message, or nil. A
-// message is to be refused if its From names no author domain, or several
-// (RFC 9989 §11.5), and if Disposition is reject. A verdict of temperror or
-// permerror is no reason.
+// message is to be refused if its From names no author domain, or several, or if
+// another From may be hidden in its header section (RFC 9989 §11.5); and if
+// Disposition is reject. A verdict of temperror or permerror is no reason.
 func (r *Result) Refusal() error {
 	if r.DMARC.FromProblem != "" {
 		return smtp.Reject(550, smtp.Enh(7, 1), "message refused: "+string(r.DMARC.FromProblem))
@@ -116,7 +117,7 @@ func (r *Result) Observation() dmarc.Observation {
 
 // MarshalJSON returns the verdicts in short, for logs: what was found by each
 // method in the words of RFC 8601, and the field that Header returns.
-func (r *Result) MarshalJSON() ([]byte, error) {
+func (r Result) MarshalJSON() ([]byte, error) {
 	type signature struct {
 		Result    authres.Verdict `json:"result"`
 		Domain    string          `json:"domain"`

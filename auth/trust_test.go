@@ -81,3 +81,19 @@ func TestTrustIsNotNeeded(t *testing.T) {
 		t.Errorf("%v: %s, trusted %q", err, verdicts(r), r.TrustedSealer)
 	}
 }
+
+// Signatures do not use up the lookups that the chain needs, nor the reverse.
+func TestLookupsAreApart(t *testing.T) {
+	message := signed(t, plain, "example.org")
+	sealer := &arc.Sealer{Domain: "example.net", Selector: "key", Key: key}
+	set, err := sealer.Seal(strings.NewReader(message), arc.Result{Verdict: authres.None}, authres.Field{AuthServID: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &auth.Verifier{Resolver: zone(t, "")}
+	v.DKIM.MaxLookups, v.ARC.MaxLookups = 1, 1
+	r, err := v.Verify(t.Context(), auth.Peer{}, smtp.ReversePath{}, strings.NewReader(string(set)+message))
+	if err != nil || r.ARC.Verdict != authres.Pass || len(r.DKIM) != 1 || r.DKIM[0].Verdict != authres.Pass {
+		t.Errorf("%v: %s", err, verdicts(r))
+	}
+}

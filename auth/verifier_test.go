@@ -130,6 +130,14 @@ func TestHeader(t *testing.T) {
 	if h := bounce.Header(); strings.Count(h, "spf=") != 1 || !strings.Contains(h, "spf=pass smtp.helo=mail.example.org;") || !strings.Contains(h, "dkim=none;") {
 		t.Errorf("SPF of HELO has to stand there once, and dkim=none:\n%s", h)
 	}
+	r.From, r.SPF.Sender = mailbox(t, "zoë@bücher.example"), mailbox(t, "zoë@bücher.example").Mailbox
+	if h := r.Header(); strings.Contains(h, "zoë") {
+		t.Errorf("UTF-8 without SMTPUTF8:\n%s", h)
+	}
+	if r.UTF8 = true; !strings.Contains(r.Header(), "smtp.mailfrom=zoë@bücher.example") {
+		t.Errorf("no UTF-8 with SMTPUTF8:\n%s", r.Header())
+	}
+	r.UTF8 = false
 	v.AuthServID = ""
 	if nameless, _ := v.Verify(t.Context(), peer, smtp.ReversePath{}, strings.NewReader(plain)); nameless.Header() != "" {
 		t.Errorf("a field without a name: %s", nameless.Header())
@@ -144,7 +152,7 @@ func TestHeader(t *testing.T) {
 			AlignedDKIM            bool `json:"aligned_dkim"`
 		}
 	}
-	text, err := json.Marshal(r)
+	text, err := json.Marshal(*r)
 	if err == nil {
 		err = json.Unmarshal(text, &short)
 	}
