@@ -29,7 +29,10 @@ var arrows = map[string][]string{
 
 	"auth/...":     {"smtp", "auth/..."},
 	"mx/dns/...":   {},
-	"mx":           {"smtp", "client"},
+	"mx":           {"smtp", "client", "mx/dane", "mx/mtasts", "mx/tlsrpt"},
+	"mx/dane":      {},
+	"mx/mtasts":    {},
+	"mx/tlsrpt":    {"smtp"},
 	"mx/queue/...": {"smtp", "smtp/dsn", "mx", "mx/queue/..."},
 	"mx/mxtest":    {"..."},
 	"examples/...": {"..."},
@@ -74,7 +77,7 @@ func TestImportsPointDownwards(t *testing.T) {
 			}
 		}
 	}
-	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx/dns", "mx/dns/dnstest", "auth/spf"} {
+	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "auth/spf"} {
 		if _, ok := code[path.Join(modulePath, pkg)]; !ok {
 			t.Errorf("package %s is missing", pkg)
 		}
@@ -129,6 +132,9 @@ func TestWrongArrowsAreFound(t *testing.T) {
 		{"mx>client", false},
 		{"mx>server", true},
 		{"mx>mx/queue", true},
+		{"mx>mx/mtasts", false},
+		{"mx/mtasts>mx", true},
+		{"mx/dane>mx/dns", false},
 		{"mx/dns>smtp", true},
 		{"mx/dns>!golang.org/x/net/dns/dnsmessage", false},
 		{"mx/dns>!golang.org/x/text", true},
