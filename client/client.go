@@ -88,6 +88,11 @@ type Client struct {
 	// server to read on while it answers (RFC 2920 §3.1). Set it for servers that
 	// you know.
 	Optimistic bool
+	// DropDSN sends without the parameters of DSN to a server that does not offer
+	// it, as relays do: with the message they then owe whoever asked for it a
+	// "relayed" notification (RFC 3461 §5.2.2). If false, such a message is refused
+	// with a *smtp.NotOfferedError.
+	DropDSN bool
 	// NoRedial reports a connection that was gone, or said 421, as the failure of
 	// the message that found out. If false, the message goes once over a new
 	// connection, if the old one had carried a message before and the last octet

@@ -37,6 +37,7 @@ type ConnConfig struct {
 	NormalizeLineEnds bool
 	Chunking          bool
 	Optimistic        bool
+	DropDSN           bool
 
 	id uint64
 }
@@ -58,6 +59,7 @@ type Conn struct {
 	look *peeker  // looks at what has arrived on raw; nil if there is no way
 
 	greeting smtp.Reply
+	known    *ServerInfo // what server returns; nil if it is to look anew
 	offers   smtp.Offers
 	limits   smtp.OfferedLimits  // what LIMITS says in offers
 	domains  map[string]struct{} // of recipients in this session, if the server limits them

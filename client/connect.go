@@ -25,6 +25,7 @@ func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	}
 	nc, err := c.dial(ctx, network)
 	if err != nil {
+		c.ready(ctx, ConnInfo{Host: hostOf(network, c.Addr)}, nil, err)
 		return nil, err
 	}
 	defer func() {
@@ -39,10 +40,17 @@ func (c *Client) connect(ctx context.Context) (conn *Conn, err error) {
 	if err == nil && c.Auth != nil {
 		err = fresh.Auth(ctx, c.Auth)
 	}
+	c.ready(ctx, fresh.info, fresh.server(), err)
 	if err != nil {
 		fresh.abandon(err)
 	}
 	return fresh, err
+}
+
+func (c *Client) ready(ctx context.Context, info ConnInfo, s *ServerInfo, err error) {
+	if t := c.Trace; t != nil && t.Ready != nil {
+		t.Ready(ctx, info, s, err)
+	}
 }
 
 func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {
@@ -78,6 +86,7 @@ func (c *Client) connConfig(network string) *ConnConfig {
 		NormalizeLineEnds: c.NormalizeLineEnds,
 		Chunking:          c.Chunking,
 		Optimistic:        c.Optimistic,
+		DropDSN:           c.DropDSN,
 		id:                c.queue.slots().nextID(),
 	}
 }
@@ -118,7 +127,7 @@ func (c *Conn) setUp(ctx context.Context, client *Client, mode TLSMode) error {
 	if err := c.hello(client.LocalName, !required && client.Auth == nil); err != nil {
 		var refused *smtp.Error
 		if required && errors.As(err, &refused) && refused.Reply.Permanent() {
-			return &ConnError{Op: "STARTTLS", Err: errNoStartTLS}
+			return &ConnError{Op: "STARTTLS", Err: ErrNoStartTLS}
 		}
 		return err
 	}
@@ -126,7 +135,7 @@ func (c *Conn) setUp(ctx context.Context, client *Client, mode TLSMode) error {
 	case encrypted, mode == Plaintext, mode == Opportunistic && !offered:
 		return nil
 	case !offered:
-		return &ConnError{Op: "STARTTLS", Err: errNoStartTLS}
+		return &ConnError{Op: "STARTTLS", Err: ErrNoStartTLS}
 	}
 	err := c.startTLS(client.tlsConfig(c.cfg.Host), mode == Opportunistic)
 	var refused *smtp.Error

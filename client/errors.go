@@ -23,6 +23,10 @@ var ErrClosed = errors.New("client: closed")
 // that is neither encrypted to a verified peer nor a loopback connection.
 var ErrPlaintextAuth = errors.New("refusing to authenticate: the connection is not protected by verified TLS")
 
+// ErrNoStartTLS is why a connection that must have TLS was given up: the server
+// does not offer STARTTLS.
+var ErrNoStartTLS = errors.New("the server does not offer STARTTLS")
+
 // A SendError is the error of Send: nothing was delivered to anybody, as far as
 // is known. errors.As finds the *smtp.Error, *ConnError or *ContentError within.
 type SendError struct {
@@ -59,7 +63,7 @@ func (e *SendError) Temporary() bool { return temporary(e.Err) }
 // something. errors.Is finds the cause: context.Canceled, os.ErrDeadlineExceeded,
 // io.EOF; errors.As finds a *ProtocolError or a *net.OpError.
 type ConnError struct {
-	Op      string // what was being done: "dial", "greeting", "STARTTLS", "RCPT", "message data"
+	Op      string // what was being done: "dial", "greeting", "STARTTLS", "TLS handshake", "RCPT", "message data"
 	Err     error
 	Unknown bool // the message may have been accepted; errors.Is(err, ErrUnknown)
 }

@@ -48,6 +48,7 @@ func (c *Conn) sayHello(verb smtp.Verb, name string) error {
 	if err != nil {
 		return err
 	}
+	c.known = nil
 	c.greeted, c.reset, c.offers, c.limits = true, false, nil, smtp.OfferedLimits{}
 	c.forget() // §4.1.4: clears all buffers
 	if verb == smtp.HELO {

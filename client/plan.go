@@ -72,6 +72,9 @@ func (c *Conn) decideHow(t *transaction) error {
 	}
 	p.params.PRDR = len(p.rcpts) > 1 && !c.cfg.LMTP // which has it anyway
 	c.offers.DropAdvisory(&p.params, c.cfg.Extensions...)
+	if c.dropsDSN() {
+		p.params.Ret, p.params.EnvID = "", ""
+	}
 	if err := c.mayAsk(&p.params); err != nil {
 		return err
 	}
@@ -92,7 +95,7 @@ func (c *Conn) mayAskFor(all []smtp.Recipient, p *plan) error {
 		err := c.offers.CheckRcpt(&all[i].RcptParams, c.cfg.Extensions...)
 		if err != nil {
 			params := all[i].RcptParams
-			c.offers.DropAdvisoryRcpt(&params, c.cfg.Extensions...)
+			c.dropRcpt(&params)
 			if c.offers.CheckRcpt(&params, c.cfg.Extensions...) != nil {
 				return err
 			}
@@ -102,11 +105,22 @@ func (c *Conn) mayAskFor(all []smtp.Recipient, p *plan) error {
 	if drop {
 		p.rcpts = slices.Clone(p.rcpts)
 		for i := range p.rcpts {
-			c.offers.DropAdvisoryRcpt(&p.rcpts[i].RcptParams, c.cfg.Extensions...)
+			c.dropRcpt(&p.rcpts[i].RcptParams)
 		}
 	}
 	return nil
 }
+
+// dropRcpt clears the parameters without which a recipient may go to this server.
+func (c *Conn) dropRcpt(p *smtp.RcptParams) {
+	c.offers.DropAdvisoryRcpt(p, c.cfg.Extensions...)
+	if c.dropsDSN() {
+		p.Notify, p.ORcpt = 0, smtp.ORcpt{}
+	}
+}
+
+// dropsDSN reports whether the parameters of DSN stay behind (RFC 3461 §5.2.2).
+func (c *Conn) dropsDSN() bool { return c.cfg.DropDSN && !c.offers.Has(smtp.ExtDSN) }
 
 // maxTogether is the longest message that Optimistic puts behind its envelope.
 const maxTogether = 64 << 10

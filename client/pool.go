@@ -67,12 +67,18 @@ type Stats struct {
 // Send sends one message over a connection of key, and is otherwise Client.Send.
 // An error of New comes back within the *SendError.
 func (p *Pool) Send(ctx context.Context, key Key, env smtp.Envelope, content smtp.Content) (*Result, error) {
+	return p.SendVia(ctx, key, func() (*Client, error) { return p.fresh(key) }, env, content)
+}
+
+// SendVia is Send with newClient in the place of New: it returns the Client for
+// key if the Pool does not know that, for callers to whom a Key does not say all.
+func (p *Pool) SendVia(ctx context.Context, key Key, newClient func() (*Client, error), env smtp.Envelope, content smtp.Content) (*Result, error) {
 	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
 	defer w.t.close()
 	if err := w.t.prepare(); err != nil {
 		return w.t.end(nil, err)
 	}
-	c, err := p.join(key)
+	c, err := p.join(key, newClient)
 	if err != nil {
 		return w.t.end(nil, err)
 	}
@@ -106,11 +112,14 @@ func (p *Pool) Stats() Stats {
 }
 
 // join returns the Client for key and counts a call of Send in it.
-func (p *Pool) join(key Key) (*Client, error) {
+func (p *Pool) join(key Key, newClient func() (*Client, error)) (*Client, error) {
 	if c, err := p.known(key, nil); c != nil || err != nil {
 		return c, err
 	}
-	c, err := p.make(key)
+	c, err := newClient()
+	if c == nil && err == nil {
+		err = localError{errNoClient}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -155,18 +164,15 @@ func (p *Pool) add(key Key, c *Client) {
 	p.clients[key] = c
 }
 
-func (p *Pool) make(key Key) (*Client, error) {
-	if p.New == nil {
-		if key.Credentials != "" || key.TLS != "" {
-			return nil, localError{errNoNew}
-		}
-		return &Client{Network: key.Network, Addr: key.Addr, LocalAddr: key.LocalAddr, LocalName: key.LocalName}, nil
+// fresh returns a new Client for key.
+func (p *Pool) fresh(key Key) (*Client, error) {
+	switch {
+	case p.New != nil:
+		return p.New(key)
+	case key.Credentials != "" || key.TLS != "":
+		return nil, localError{errNoNew}
 	}
-	c, err := p.New(key)
-	if c == nil && err == nil {
-		err = localError{errNoClient}
-	}
-	return c, err
+	return &Client{Network: key.Network, Addr: key.Addr, LocalAddr: key.LocalAddr, LocalName: key.LocalName}, nil
 }
 
 var (

@@ -19,6 +19,9 @@ type RecipientResult struct {
 	Err   error            // nil: the server has taken responsibility. Else *smtp.Error, *ConnError, *ContentError, ErrOther, ErrLimit, …
 	Host  string           // who said it: the server's name as it was dialled; "" if none was reached
 	Addr  string           // and its network address
+	// Server is what the server had said and proved before. Nil if none was ready
+	// for MAIL. It must not be changed.
+	Server *ServerInfo
 }
 
 // ErrOther is the error of a recipient that was accepted and whose message was

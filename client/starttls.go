@@ -57,7 +57,7 @@ func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
 	}
 	defer c.leave()
 	if !c.offers.Has(smtp.ExtStartTLS) {
-		return &ConnError{Op: "STARTTLS", Err: errNoStartTLS}
+		return &ConnError{Op: "STARTTLS", Err: ErrNoStartTLS}
 	}
 	return c.startTLS(tlsConfig(cfg, c.cfg.Host), false)
 }
@@ -131,7 +131,6 @@ func tlsConfig(cfg *tls.Config, host string) *tls.Config {
 }
 
 var (
-	errNoStartTLS    = errors.New("the server does not offer STARTTLS")
 	errTLSTwice      = errors.New("the connection is already encrypted")
 	errNoCertificate = errors.New("the server presented no certificate")
 )

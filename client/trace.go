@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"strings"
@@ -19,6 +20,10 @@ type Trace struct {
 	Connected func(c ConnInfo)
 	// TLSDone is called after a TLS handshake, that of STARTTLS or the one at the start.
 	TLSDone func(c ConnInfo, state tls.ConnectionState, err error)
+	// Ready is called when a connection that Send or Connect needs is dialled,
+	// greeted, encrypted and authenticated, or cannot be: with the context of that
+	// call, and with what is known of the server by then; nil if it was not reached.
+	Ready func(ctx context.Context, c ConnInfo, s *ServerInfo, err error)
 	// Reused is called when Send takes a connection that has carried a message before.
 	Reused func(c ConnInfo)
 	// Wrote is called with each command line, without its CRLF, when it was written.

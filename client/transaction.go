@@ -219,6 +219,9 @@ func (t *transaction) saidBy(c *Conn) {
 	for i := range t.result.Recipients {
 		if r := &t.result.Recipients[i]; r.Err != errUndecided && r.Host == "" && r.Addr == "" {
 			r.Host, r.Addr = c.info.Host, c.addr
+			if c.greeted {
+				r.Server = c.server()
+			}
 		}
 	}
 }
