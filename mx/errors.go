@@ -86,3 +86,21 @@ var (
 	hostFailure = fault{451, smtp.Enh(4, 3), ScopeHost, "the DNS does not answer for now"}
 	noAddress   = fault{550, smtp.Enh(4, 4), ScopeHost, "the host has no address that mail can go to"}
 )
+
+// What may go wrong with a message on its way, without a server's reply.
+var (
+	badMessage   = fault{554, smtp.Enh(6, 0), ScopeMessage, "the message cannot be sent as it is"}
+	localFailure = fault{451, smtp.Enh(3, 0), ScopeLocal, "a failure on this side"}
+	stopped      = fault{451, smtp.Enh(3, 2), ScopeLocal, "given up before the message could be delivered"}
+	noNextHop    = fault{451, smtp.Enh(4, 4), ScopeLocal, "no next hop can be found"}
+	busy         = fault{451, smtp.Enh(4, 5), ScopeSite, "too many messages are on their way to the site"}
+	unreachable  = fault{451, smtp.Enh(4, 1), ScopeHost, "no connection to the host"}
+	lost         = fault{451, smtp.Enh(4, 2), ScopeHost, "the connection was lost"}
+	broken       = fault{451, smtp.Enh(5, 0), ScopeHost, "the host does not speak the protocol"}
+	unknown      = fault{451, smtp.Enh(4, 2), ScopeHost, "the connection was lost before the host said what became of the message"}
+	noAuth       = fault{454, smtp.Enh(7, 0), ScopeLocal, "no authentication with the host"}
+	noTLS        = fault{451, smtp.Enh(7, 4), ScopePolicy, "TLS is required and the host does not offer it"}
+	badTLS       = fault{451, smtp.Enh(7, 5), ScopePolicy, "TLS with the host has failed"}
+	unsuitable   = fault{554, smtp.Enh(6, 3), ScopeMessage, "the host cannot take the message as it is"}
+	tooMany      = fault{452, smtp.Enh(5, 3), ScopeMessage, "the host takes no more recipients at once"}
+)

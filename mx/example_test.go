@@ -135,17 +135,3 @@ func ExampleResult() {
 	fmt.Println(r.Status, r.Host, r.Addr, tls.VersionName(r.TLS.Version), r.Reply)
 	// Output: delivered mx1.example.org 192.0.2.1:25 TLS 1.3 250 2.0.0 queued as 4bQ
 }
-
-func ExampleTrace() {
-	t := &mx.Trace{Attempted: func(_ context.Context, a *mx.Attempt) {
-		fmt.Println(a.Host.Name, a.Addr, a.Policy.Level, a.Err)
-	}}
-	t.Attempted(context.Background(), &mx.Attempt{Host: mx.Host{Name: "mx1.example.org"}, Addr: "192.0.2.1:25"})
-	// Output: mx1.example.org 192.0.2.1:25 may <nil>
-}
-
-func ExampleAttempt() {
-	a := mx.Attempt{Host: mx.Host{Name: "mx1.example.org"}, Addr: "192.0.2.1:25", Next: true, Err: errors.New("dial: connection refused")}
-	fmt.Println(a.Addr, a.Err, a.Next)
-	// Output: 192.0.2.1:25 dial: connection refused true
-}

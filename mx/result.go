@@ -24,10 +24,15 @@ type Result struct {
 	Err error
 
 	Host string // the name of the host that decided, or was tried last; "" if none was
-	Addr string // its network address; "" if it was not reached
-	TLS  *tls.ConnectionState
+	Addr string // its network address; "" if none was tried
+	// TLS is that of the connection; nil without, and if none was ready for MAIL.
+	TLS *tls.ConnectionState
 	// Policy is what TLS had to prove. It is zero if no host was tried.
 	Policy Policy
+	// DSN says that the server has taken over to send the notifications that the
+	// recipient's NOTIFY asks for (RFC 3461 §5.2.1). Without, who asked for one of
+	// success is owed it: "delivered" or "relayed" as the Status has it.
+	DSN bool
 }
 
 // Status is what became of a message for a recipient.
@@ -37,8 +42,8 @@ type Status uint8
 const (
 	Deferred  Status = iota // not delivered, as far as is known; may be later
 	Failed                  // not delivered, and will not be
-	Delivered               // the next server has taken the message and will tell of it as RFC 3461 has it
-	Relayed                 // the next server has taken it and does not know RFC 3461: nothing more will be heard
+	Delivered               // the next server has taken the message; over LMTP it is in the mailbox
+	Relayed                 // the next server has taken it and offers no DSN, or no DELIVERBY where that was asked for: nothing more will be heard
 )
 
 // String returns the status as a word: "deferred".

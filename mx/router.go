@@ -138,8 +138,27 @@ func (r *Router) first(hosts []Host) []Host {
 }
 
 // Addrs returns the addresses of a host: those that mail may go to. The error
-// holds an *Error.
+// holds an *Error; it has the code 554 5.4.6 for a host that has one of LocalAddrs,
+// and so is this one. It and all hosts of the same or a higher preference are then
+// to be left out (RFC 5321 §5.1).
 func (r *Router) Addrs(ctx context.Context, host string) (Addrs, error) {
+	found, err := r.lookUp(ctx, host, r.usable)
+	if err == nil && slices.ContainsFunc(found.Addrs, r.isLocal) {
+		return Addrs{}, loop.at("", host, nil)
+	}
+	return found, err
+}
+
+// anyAddrs is Addrs for hosts that somebody has chosen and not the DNS: this one
+// among them.
+func (r *Router) anyAddrs(ctx context.Context, host string) (Addrs, error) {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 §6.3
+		return Addrs{Addrs: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, Canonical: host}, nil
+	}
+	return r.lookUp(ctx, host, netip.Addr.IsValid)
+}
+
+func (r *Router) lookUp(ctx context.Context, host string, usable func(netip.Addr) bool) (Addrs, error) {
 	if addr, ok := (smtp.Mailbox{Domain: host}).Literal(); ok {
 		return Addrs{Addrs: []netip.Addr{addr.Unmap()}}, nil
 	}
@@ -164,7 +183,7 @@ func (r *Router) Addrs(ctx context.Context, host string) (Addrs, error) {
 			found.Canonical = lowerName(answer.Canonical)
 		}
 		for _, addr := range answer.Addrs {
-			if addr = addr.Unmap(); r.usable(addr) && !slices.Contains(families[i], addr) {
+			if addr = addr.Unmap(); usable(addr) && !slices.Contains(families[i], addr) {
 				families[i] = append(families[i], addr)
 			}
 		}
