@@ -27,15 +27,16 @@ var arrows = map[string][]string{
 	"server/middleware":  {"smtp", "server"},
 	"server/prommetrics": {"smtp", "server"},
 
-	"auth/...":     {"smtp", "auth/..."},
-	"mx/dns/...":   {},
-	"mx":           {"smtp", "client", "mx/dane", "mx/mtasts", "mx/tlsrpt"},
-	"mx/dane":      {},
-	"mx/mtasts":    {},
-	"mx/tlsrpt":    {"smtp"},
-	"mx/queue/...": {"smtp", "smtp/dsn", "mx", "mx/queue/..."},
-	"mx/mxtest":    {"..."},
-	"examples/...": {"..."},
+	"auth/...":        {"smtp", "auth/..."},
+	"mx/dns/...":      {},
+	"mx":              {"smtp", "client", "mx/dane", "mx/mtasts", "mx/tlsrpt"},
+	"mx/dane":         {},
+	"mx/internal/...": {},
+	"mx/mtasts":       {},
+	"mx/tlsrpt":       {"smtp"},
+	"mx/queue/...":    {"smtp", "smtp/dsn", "mx", "mx/queue/..."},
+	"mx/mxtest":       {"..."},
+	"examples/...":    {"..."},
 }
 
 // everybody may import these, besides what arrows allows.
@@ -77,7 +78,7 @@ func TestImportsPointDownwards(t *testing.T) {
 			}
 		}
 	}
-	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "auth/spf"} {
+	for _, pkg := range []string{"smtp", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "mx/mtasts", "auth/spf"} {
 		if _, ok := code[path.Join(modulePath, pkg)]; !ok {
 			t.Errorf("package %s is missing", pkg)
 		}
