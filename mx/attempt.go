@@ -152,9 +152,9 @@ func (d *delivery) newClient(a *Attempt, key client.Key, mode client.TLSMode) *c
 		Timeouts:  timeouts,
 
 		MaxConns:    -1, // the Limiter's business
-		IdleTimeout: orDefault(c.IdleTimeout, 10*time.Second),
-		MaxAge:      orDefault(c.MaxAge, 5*time.Minute),
-		MaxMessages: orDefault(c.MaxMessages, 100),
+		IdleTimeout: orDefault(c.IdleTimeout, 10*time.Second, forever),
+		MaxAge:      orDefault(c.MaxAge, 5*time.Minute, forever),
+		MaxMessages: orDefault(c.MaxMessages, 100, unlimited),
 
 		NormalizeLineEnds: c.NormalizeLineEnds,
 		Chunking:          c.Chunking,

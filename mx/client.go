@@ -118,9 +118,8 @@ func (c *Client) limits() Limiter {
 	return &c.limiter
 }
 
-// orDefault reads a limit: zero means def, a negative number no limit.
-func orDefault[T int | time.Duration](n, def T) T {
-	const none = 1 << 30
+// orDefault reads a limit: zero means def, a negative number none.
+func orDefault[T int | time.Duration](n, def, none T) T {
 	switch {
 	case n == 0:
 		return def
@@ -129,3 +128,9 @@ func orDefault[T int | time.Duration](n, def T) T {
 	}
 	return n
 }
+
+// No limits, for all that counts here.
+const (
+	unlimited = 1 << 30
+	forever   = 100 * 365 * 24 * time.Hour
+)

@@ -28,14 +28,10 @@ import (
 // When ctx ends, Deliver returns at once and what is left is Deferred.
 func (c *Client) Deliver(ctx context.Context, domain string, m *Message) ([]Result, error) {
 	c.setUp()
-	d := &delivery{c: c, parent: ctx, domain: domain, m: m, began: time.Now()}
-	limit := orDefault(c.Timeout, time.Hour)
-	if c.Timeout >= 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	d.ctx = ctx
+	d := &delivery{c: c, domain: domain, m: m, began: time.Now()}
+	var cancel context.CancelFunc
+	d.ctx, cancel = context.WithTimeout(ctx, orDefault(c.Timeout, time.Hour, forever))
+	defer cancel()
 	d.results = make([]Result, len(m.Envelope.Recipients))
 	d.pending = make([]int, len(d.results))
 	for i := range d.results {
@@ -49,8 +45,7 @@ func (c *Client) Deliver(ctx context.Context, domain string, m *Message) ([]Resu
 // A delivery is one call of Deliver.
 type delivery struct {
 	c       *Client
-	parent  context.Context // the caller's
-	ctx     context.Context // and with the Timeout
+	ctx     context.Context // ends with the Timeout
 	domain  string
 	m       *Message
 	began   time.Time
@@ -83,7 +78,7 @@ func (d *delivery) run() {
 		return
 	}
 	defer release()
-	d.addrs, d.sessions = orDefault(c.MaxAddrs, 5), orDefault(c.MaxSessions, 2)
+	d.addrs, d.sessions = orDefault(c.MaxAddrs, 5, unlimited), orDefault(c.MaxSessions, 2, unlimited)
 	hosts := d.route.Hosts
 	for len(hosts) > 0 && d.mayGoOn() {
 		n := 1
@@ -219,6 +214,9 @@ func (d *delivery) tryHost(host Host, found addresses, more bool) {
 		a.Err = err
 		d.finish(a)
 		return
+	}
+	if host.Port == portImplicitTLS {
+		policy.Level = max(policy.Level, LevelEncrypt)
 	}
 	left := d.addrs
 	if more && left > 1 {

@@ -70,7 +70,7 @@ func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
 		}
 		route.Implicit, route.Hosts = true, []Host{{Name: name}}
 		return route, nil
-	case len(answer.MX) == 1 && answer.MX[0].Host == ".": // RFC 7505 §3
+	case !slices.ContainsFunc(answer.MX, func(mx dns.MXRecord) bool { return mx.Host != "." }): // RFC 7505 §3
 		return nil, nullMX.at(name, "", nil)
 	}
 	hosts, cut := r.hosts(answer.MX)
