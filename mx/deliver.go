@@ -39,6 +39,9 @@ func (c *Client) Deliver(ctx context.Context, domain string, m *Message) ([]Resu
 		d.pending[i] = i
 	}
 	d.run()
+	if t := c.Trace; t != nil && t.Done != nil {
+		t.Done(ctx, domain, d.results)
+	}
 	return d.results, d.err()
 }
 
@@ -177,6 +180,9 @@ func (d *delivery) lookUp(host Host) addresses {
 		find = d.c.routes().anyAddrs
 	}
 	found, err := find(d.ctx, host.Name)
+	if e, ok := err.(*Error); ok {
+		e.Domain = d.route.Domain
+	}
 	return addresses{true, found, err}
 }
 
@@ -190,7 +196,6 @@ func (d *delivery) lookUpAll(hosts []Host, found []addresses) error {
 	for i := range hosts {
 		found[i] = d.lookUp(hosts[i])
 		if e, ok := found[i].err.(*Error); ok && e.Reply == loop.reply() {
-			e.Domain = d.route.Domain
 			return e
 		}
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 // A NextHop says where mail goes in the place of what the DNS says of its domain,
-// or from where, and how: a smarthost, an LMTP server.
+// or from where, and how: a smarthost, an LMTP server. That a next hop does not
+// exist, or is not there for anybody, defers mail and never fails it.
 type NextHop struct {
 	// Hosts are tried in this order:
 	//

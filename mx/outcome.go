@@ -139,7 +139,11 @@ func (d *delivery) ours(err error) Result {
 func (d *delivery) failure(a *Attempt, err error) (r Result, decided bool) {
 	var refused *smtp.Error
 	if !unusable(err) && !tlsFailed(err) && errors.As(err, &refused) {
-		return refusal(refused, err)
+		r, decided = refusal(refused, err)
+		if d.route.Explicit && r.Scope == ScopeHost { // a next hop that takes no mail is for whoever has chosen it to mend
+			r.Status = Deferred
+		}
+		return r, decided
 	}
 	f, decided := d.fault(a, err)
 	r = d.at(a, f, err)

@@ -155,7 +155,11 @@ func (r *Router) anyAddrs(ctx context.Context, host string) (Addrs, error) {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 §6.3
 		return Addrs{Addrs: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, Canonical: host}, nil
 	}
-	return r.lookUp(ctx, host, netip.Addr.IsValid)
+	found, err := r.lookUp(ctx, host, netip.Addr.IsValid)
+	if e, ok := err.(*Error); ok && !e.Temporary() { // of whoever has chosen, not of the message
+		e.Scope, e.Reply = noNextHop.scope, noNextHop.reply()
+	}
+	return found, err
 }
 
 func (r *Router) lookUp(ctx context.Context, host string, usable func(netip.Addr) bool) (Addrs, error) {

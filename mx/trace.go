@@ -19,6 +19,8 @@ type Trace struct {
 	// Attempted is called at the end of each attempt: at an address, or at a host
 	// that comes to none.
 	Attempted func(ctx context.Context, a *Attempt)
+	// Done is called at the end of each Deliver, with what it returns.
+	Done func(ctx context.Context, domain string, results []Result)
 	// Conn sees what is said on the connections. An Attempt's Server tells which.
 	Conn *client.Trace
 }
@@ -66,13 +68,15 @@ func LogTrace(l *slog.Logger) *Trace {
 				level = slog.LevelWarn
 			}
 			l.LogAttrs(ctx, level, "attempt", slog.Any("attempt", a))
-			for i := range a.Results {
-				r := &a.Results[i]
+		},
+		Done: func(ctx context.Context, domain string, results []Result) {
+			for i := range results {
+				r := &results[i]
 				level := slog.LevelInfo
 				if r.Status < Delivered {
 					level = slog.LevelWarn
 				}
-				l.LogAttrs(ctx, level, r.Status.String(), slog.Any("result", r))
+				l.LogAttrs(ctx, level, r.Status.String(), slog.String("domain", domain), slog.Any("result", r))
 			}
 		},
 	}
@@ -116,6 +120,7 @@ func (a *Attempt) LogValue() slog.Value {
 func (r *Result) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("to", r.Recipient.String()),
+		slog.String("host", r.Host),
 		slog.String("reply", r.Reply.String()),
 	}
 	if r.Err != nil {
