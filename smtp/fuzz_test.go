@@ -411,9 +411,9 @@ func FuzzXtext(f *testing.F) {
 				t.Errorf("%q: %q, %v", plain, got, err)
 			}
 		}
-		checkLine(t, append(appendUnitext(nil, s), "\r\n"...))
+		checkLine(t, append(AppendUnitext(nil, s), "\r\n"...))
 		if plain, i, why := unitext(s); why == "" {
-			encoded := string(appendUnitext(nil, plain))
+			encoded := string(AppendUnitext(nil, plain))
 			if got, _, why := unitext(encoded); got != plain || why != "" {
 				t.Errorf("%q is encoded %q, decoded %q: %s", plain, encoded, got, why)
 			}

@@ -271,7 +271,7 @@ func (o ORcpt) isUTF8() bool { return equalFold(o.Type, "utf-8") }
 func (o ORcpt) appendTo(dst []byte) []byte {
 	dst = append(append(dst, o.Type...), ';')
 	if o.isUTF8() {
-		return appendUnitext(dst, o.Address)
+		return AppendUnitext(dst, o.Address)
 	}
 	return AppendXtext(dst, o.Address)
 }

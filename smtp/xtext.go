@@ -60,9 +60,10 @@ func xtext(s string) (text string, offset int, why string) {
 	return string(b), 0, ""
 }
 
-// appendUnitext appends an internationalized address as utf-8-addr-xtext
-// (RFC 6533 §3), which is ASCII and may be sent to every server.
-func appendUnitext(dst []byte, s string) []byte {
+// AppendUnitext appends an internationalized address as utf-8-addr-xtext
+// (RFC 6533 §3), which is ASCII and may be sent to every server: every character
+// but the graphic ASCII ones other than "+", "=" and the backslash as \x{HEX}.
+func AppendUnitext(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		if class[s[i]]&cQchar != 0 {
 			dst = append(dst, s[i])
@@ -86,6 +87,17 @@ func appendUnitext(dst []byte, s string) []byte {
 		i += n
 	}
 	return dst
+}
+
+// DecodeUnitext is the inverse of AppendUnitext. It also takes the two forms in
+// which characters outside ASCII stand for themselves. No control character comes
+// out. The error is a *SyntaxError.
+func DecodeUnitext(s string) (string, error) {
+	t, i, why := unitext(s)
+	if why != "" {
+		return "", &SyntaxError{Code: CodeArgSyntax, Enhanced: enhBadArgument, Offset: i, Reason: why}
+	}
+	return t, nil
 }
 
 // unitext decodes utf-8-enc-addr (RFC 6533 §3) in any of its three forms. "+"

@@ -45,3 +45,25 @@ func TestXtextErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestUnitext(t *testing.T) {
+	for _, test := range []struct{ plain, encoded string }{
+		{"a@b.example", "a@b.example"},
+		{"jörg+x=y@b.example", `j\x{F6}rg\x{2B}x\x{3D}y@b.example`},
+		{`"a b\"@例え.example`, `"a\x{20}b\x{5C}"@\x{4F8B}\x{3048}.example`},
+		{"😀", `\x{1F600}`},
+	} {
+		if got := string(AppendUnitext(nil, test.plain)); got != test.encoded {
+			t.Errorf("%q is encoded %q", test.plain, got)
+		}
+		if got, err := DecodeUnitext(test.encoded); err != nil || got != test.plain {
+			t.Errorf("%q is decoded %q, %v", test.encoded, got, err)
+		}
+	}
+	for in, offset := range map[string]int{"a b": 1, `a\x{0A}`: 1, `\x{D800}`: 0, `\y`: 0, "a=b": 1, "\xff": 0, "ab\x00": 2} {
+		var syntax *SyntaxError
+		if got, err := DecodeUnitext(in); !errors.As(err, &syntax) || syntax.Offset != offset || got != "" {
+			t.Errorf("DecodeUnitext(%q) = %q, %v", in, got, err)
+		}
+	}
+}
