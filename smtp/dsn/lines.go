@@ -24,9 +24,9 @@ func newLines(r io.Reader, room *room) *lines {
 	return &lines{r: bufio.NewReader(r), at: -1, room: room}
 }
 
-// next returns the next line without its end, which is valid until the next call. Of
-// a line that is longer than the buffer it returns pieces; only the first begins a
-// line. ok is false at the end and at a boundary.
+// next returns the next line without its end, which is valid until the next call. A
+// CR elsewhere is replaced. Of a line that is longer than the buffer it returns
+// pieces: begins and ends tell which. ok is false at the end and at a boundary.
 func (l *lines) next() (line []byte, begins, ends, ok bool) {
 	if l.at >= 0 || l.eof {
 		return nil, false, false, false
@@ -34,6 +34,9 @@ func (l *lines) next() (line []byte, begins, ends, ok bool) {
 	line, err := l.r.ReadSlice('\n')
 	switch {
 	case err == bufio.ErrBufferFull:
+		if n := len(line) - 1; line[n] == '\r' && l.r.UnreadByte() == nil { // LF may follow
+			line = line[:n]
+		}
 	case err != nil:
 		l.eof = true
 		if err != io.EOF {
@@ -54,6 +57,13 @@ func (l *lines) next() (line []byte, begins, ends, ok bool) {
 	}
 	if begins && l.boundary(line) {
 		return nil, false, false, false
+	}
+	if i := bytes.IndexByte(line, '\r'); i >= 0 {
+		for ; i < len(line); i++ {
+			if line[i] == '\r' {
+				line[i] = '?'
+			}
+		}
 	}
 	return line, begins, ends, true
 }

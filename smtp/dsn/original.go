@@ -144,7 +144,8 @@ func readHeader(r io.Reader, limit int) (header []byte, whole bool, err error) {
 		if err != nil && err != io.EOF {
 			return nil, false, err
 		}
-		line := bytes.TrimRight(header[start:], "\r\n")
+		line := bytes.TrimSuffix(header[start:], []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
 		for i, c := range line {
 			if c == '\r' {
 				line[i] = '?'

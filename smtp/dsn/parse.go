@@ -166,8 +166,17 @@ const maxBoundary = 256
 // failedRecipients makes a report of X-Failed-Recipients, with which Exim marks a
 // failure.
 func (p *parser) failedRecipients() {
-	for s := range strings.SplitSeq(p.failed, ",") {
-		r := Recipient{Final: Typed{typeRFC822, s}, Action: Failed}
+	quoted, start := false, 0
+	for i := 0; i <= len(p.failed); i++ {
+		switch {
+		case i < len(p.failed) && p.failed[i] == '"':
+			quoted = !quoted
+			continue
+		case i < len(p.failed) && (quoted || p.failed[i] != ','):
+			continue
+		}
+		r := Recipient{Final: Typed{typeRFC822, p.failed[start:i]}, Action: Failed}
+		start = i + 1
 		address{&r.Final}.tidy()
 		if !r.Final.IsZero() && p.room.take(recipientCost) {
 			p.report.Recipients = append(p.report.Recipients, r)

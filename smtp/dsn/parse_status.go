@@ -89,6 +89,8 @@ func (g *groups) begins(bit uint) bool {
 		return true
 	case bit == bitOriginal && g.apart:
 		return g.seen&bitFinal != 0 || g.seen&bit != 0
+	case bit == bitFinal && g.apart:
+		return g.seen&bit != 0 || g.seen&bitOriginal != 0 && g.seen != bitOriginal
 	case bit == bitOriginal, bit == bitFinal:
 		return g.seen&bit != 0
 	}
