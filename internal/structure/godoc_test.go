@@ -28,7 +28,7 @@ func TestExportedTypesHaveExamples(t *testing.T) {
 			types[dir] = append(types[dir], exportedTypes(f.File)...)
 		}
 	}
-	for _, dir := range []string{"smtp", "smtp/dsn", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "mx/mtasts", "auth/authres", "auth/spf", "auth/dkim", "auth/dmarc", "auth/arc", "auth"} {
+	for _, dir := range []string{"smtp", "smtp/dsn", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "mx/mtasts", "mx/tlsrpt", "auth/authres", "auth/spf", "auth/dkim", "auth/dmarc", "auth/arc", "auth"} {
 		if len(types[dir]) == 0 {
 			t.Errorf("%s has no exported type", dir)
 		}

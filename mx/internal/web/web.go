@@ -28,7 +28,7 @@ type Client struct {
 	Resolver dns.Resolver          // finds the addresses. If nil, a zero dns.Std
 	Allow    func(netip.Addr) bool // says which addresses may be asked. If nil, Public
 	RootCAs  *x509.CertPool        // whom to trust. If nil, the system's
-	MaxBody  int64                 // octets of a response's body. If zero, 64 KiB
+	MaxBody  int64                 // octets of a response's body. If zero, 64 KiB; negative, it is not read
 
 	// Dial connects to an address. If nil, a net.Dialer's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -96,7 +96,7 @@ func because(ctx context.Context, err error) error {
 func exchange(conn net.Conn, watched *watchedConn, req *http.Request, limit int64) (*Response, error) {
 	req.Close = true
 	writeErr := req.Write(conn) // a server may refuse a body before its end, and say why
-	r := bufio.NewReader(&limitedReader{conn, limit + maxOverhead})
+	r := bufio.NewReader(&limitedReader{conn, max(limit, 0) + maxOverhead})
 	resp, err := http.ReadResponse(r, req)
 	for n := 0; err == nil && resp.StatusCode < 200; n++ {
 		if n == maxInterim || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -107,7 +107,9 @@ func exchange(conn net.Conn, watched *watchedConn, req *http.Request, limit int6
 	if err != nil {
 		return nil, cmp.Or(writeErr, err)
 	}
-	defer resp.Body.Close()
+	if limit < 0 {
+		return &Response{Status: resp.StatusCode, Header: resp.Header}, nil
+	}
 	body, err := io.ReadAll(&limitedReader{resp.Body, limit})
 	if err == nil && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && watched.ended {
 		err = io.ErrUnexpectedEOF // RFC 9112 §9.8: closed by somebody, but the server did not say so
