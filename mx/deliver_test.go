@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -514,4 +515,53 @@ func TestDeliverError(t *testing.T) {
 	if got, want := err.Error(), "mx: example.org: example.org: smtp: RCPT: 450 4.2.1 later"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+// Names that are none break out of no log.
+func TestErrorText(t *testing.T) {
+	_, err := new(mx.Router).Route(t.Context(), "a\r\nb\u2028.example")
+	if got, want := err.Error(), `mx: "a\r\nb\u2028.example": 550 5.1.2 not the name of a domain`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	var reply *smtp.Error
+	if !errors.As(err, &reply) || reply.Reply.Code != 550 || reply.Scope != smtp.ScopeHost || reply.Temporary() {
+		t.Errorf("%+v", reply)
+	}
+}
+
+// Deliveries at the same time do not get in each other's way, nor each other's
+// outcomes.
+func TestConcurrentDeliveries(t *testing.T) {
+	n := newNetwork(t)
+	zone := dnstest.MustParse("")
+	for i := range 4 {
+		s := n.server(fmt.Sprintf("192.0.2.%d", i), smtptest.NoTLS)
+		s.Fault(smtptest.On("RCPT").For("nobody@example.org").Reply(550, "5.1.1", "unknown"))
+		s.Fault(smtptest.On("MAIL").Reply(421, "4.3.2", "restarting").Skip(5).Times(1))
+		s.Fault(smtptest.AfterData().For("lost@example.org").Drop())
+		for j := range 3 {
+			if err := zone.Add(fmt.Sprintf("d%d.example MX 10 h%d.example\nh%d.example A 192.0.2.%d", (i+j)%4, i, i, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := n.client(zone)
+	c.Limiter = &mx.SiteLimiter{PerSite: 3}
+	var all sync.WaitGroup
+	for i := range 60 {
+		all.Go(func() {
+			to, want := "to@example.org", "relayed 250 2.0.0"
+			switch i % 3 {
+			case 1:
+				to, want = "nobody@example.org", "failed recipient 550 5.1.1"
+			case 2:
+				to, want = "lost@example.org", "deferred unknown host 451 4.4.2 ours"
+			}
+			results, _ := c.Deliver(t.Context(), fmt.Sprintf("d%d.example", i%4), message(t, to))
+			if got := sentence(results[0]); got != want && got != "deferred host 421 4.3.2" {
+				t.Errorf("%d: %s, want %s: %v", i, got, want, results[0].Err)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -1,6 +1,7 @@
 package mx
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/postrider/postrider/smtp"
@@ -24,7 +25,7 @@ func (e *Error) Error() string {
 	b.WriteString("mx: ")
 	for _, name := range []string{e.Domain, e.Host} {
 		if name != "" {
-			b.WriteString(name + ": ")
+			b.WriteString(printable(name) + ": ")
 		}
 	}
 	b.WriteString(e.Reply.String())
@@ -32,6 +33,14 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Err.Error())
 	}
 	return b.String()
+}
+
+// printable quotes a name that is none.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return strconv.QuoteToASCII(name)
+	}
+	return name
 }
 
 // Temporary reports whether it may be better later: the code says so.
