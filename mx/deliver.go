@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -150,9 +149,7 @@ func (d *delivery) findRoute() (err error) {
 func (d *delivery) tryAll(hosts []Host, more bool) bool {
 	found := make([]addresses, len(hosts))
 	if ours := d.lookUpAll(hosts, found); ours != nil {
-		if d.untried() {
-			d.giveUp(ours)
-		}
+		d.giveUp(ours)
 		return false
 	}
 	for i, host := range hosts {
@@ -240,11 +237,6 @@ func (d *delivery) tryHost(host Host, found addresses, more bool) {
 // mayGoOn reports whether another address may be tried.
 func (d *delivery) mayGoOn() bool {
 	return len(d.pending) > 0 && d.addrs > 0 && d.sessions > 0 && d.ctx.Err() == nil
-}
-
-// untried reports whether nothing is known of any recipient.
-func (d *delivery) untried() bool {
-	return !slices.ContainsFunc(d.results, func(r Result) bool { return r.Err != nil || r.Status >= Delivered })
 }
 
 // err is the error of Deliver.

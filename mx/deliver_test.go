@@ -461,6 +461,9 @@ func TestTimeLimits(t *testing.T) {
 				if got := sentence(results[0]); got != tt.want {
 					t.Errorf("%s, want %s: %v", got, tt.want, results[0].Err)
 				}
+				if results[0].Host == "" {
+					t.Error("no host")
+				}
 				if took := time.Since(began); took != tt.took {
 					t.Errorf("took %v, want %v", took, tt.took)
 				}
@@ -564,4 +567,70 @@ func TestConcurrentDeliveries(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// Who gives up between two hosts has not tried all: what failed for good there may
+// succeed at another.
+func TestGivesUpBetweenHosts(t *testing.T) {
+	n := newNetwork(t)
+	n.script("192.0.2.1", "S: 554 no\nC: QUIT\nS: <close>\n")
+	c := n.client(dnstest.MustParse("example.org MX 10 a.example.org\nexample.org MX 20 b.example.org\na.example.org A 192.0.2.1\nb.example.org A 192.0.2.2\n"))
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Trace = &mx.Trace{Attempted: func(context.Context, *mx.Attempt) { cancel() }}
+	results, _ := c.Deliver(ctx, "example.org", message(t, "to@example.org"))
+	equal(t, "outcome", sentences(results), []string{"deferred local 451 4.3.2 ours"})
+}
+
+// BY= runs while hosts are tried (RFC 2852 §4.1.4).
+func TestDeliverByRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		n.script("192.0.2.1", "S: <wait 3h>\n")
+		s := n.server("192.0.2.2", smtptest.NoTLS, func(s *smtptest.Server) {
+			s.Config.Extensions = append(s.Config.Extensions, server.DeliverBy(0))
+		})
+		c := n.client(dnstest.MustParse("example.org MX 10 a.example.org\nexample.org MX 20 b.example.org\na.example.org A 192.0.2.1\nb.example.org A 192.0.2.2\n"))
+		c.Timeouts, c.AttemptTimeout = client.Timeouts{}, time.Minute
+		m := message(t, "to@example.org")
+		m.Envelope.MailParams.By = smtp.DeliverBy{Within: 10 * time.Minute, Mode: smtp.DeliverReturn}
+		if _, err := c.Deliver(t.Context(), "example.org", m); err != nil {
+			t.Fatal(err)
+		}
+		if by := s.Messages()[0].Envelope.MailParams.By.Within; by != 9*time.Minute {
+			t.Errorf("BY=%v", by)
+		}
+		c.Close()
+	})
+}
+
+// Recipients that a server has no room for, of a message that cannot be read again,
+// wait: another host would not do better by them.
+func TestRecipientsBeyondTheLimit(t *testing.T) {
+	n := newNetwork(t)
+	n.server("192.0.2.1", smtptest.NoTLS, func(s *smtptest.Server) { s.Config.Limits.MaxRecipients = 1 })
+	c := n.client(dnstest.MustParse("example.org MX 10 a.example.org\nexample.org MX 20 b.example.org\na.example.org A 192.0.2.1\nb.example.org A 192.0.2.2\n"))
+	m := message(t, "a@example.org", "b@example.org")
+	m.Content = smtp.ReaderContent(strings.NewReader("Subject: once\r\n\r\n" + strings.Repeat("0123456789\r\n", 10_000)))
+	results, err := c.Deliver(t.Context(), "example.org", m)
+	if err != nil {
+		t.Error(err)
+	}
+	equal(t, "outcomes", sentences(results), []string{"relayed 250 2.0.0", "deferred message 452 4.5.3 ours"})
+	equal(t, "dialled", n.dialled(), []string{"192.0.2.1:25"})
+}
+
+// What a host does not offer, and the message cannot do without, the next may.
+func TestExtensionNotOffered(t *testing.T) {
+	n := newNetwork(t)
+	n.server("192.0.2.1", smtptest.NoTLS)
+	n.server("192.0.2.2", smtptest.NoTLS, func(s *smtptest.Server) {
+		s.Config.Extensions = append(s.Config.Extensions, server.FutureRelease(time.Hour))
+	})
+	c := n.client(dnstest.MustParse("example.org MX 10 a.example.org\nexample.org MX 20 b.example.org\nalone.example MX 10 a.example.org\na.example.org A 192.0.2.1\nb.example.org A 192.0.2.2\n"))
+	m := message(t, "to@example.org")
+	m.Envelope.MailParams.Hold.For = time.Minute
+	for domain, want := range map[string]string{"example.org": "relayed 250 2.0.0", "alone.example": "failed message 554 5.6.3 ours"} {
+		results, _ := c.Deliver(t.Context(), domain, m)
+		equal(t, domain, sentences(results), []string{want})
+	}
 }

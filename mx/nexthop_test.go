@@ -96,6 +96,18 @@ func TestVia(t *testing.T) {
 	}
 }
 
+// The hosts of a NextHop that are tried first are its site.
+func TestSiteOfNextHop(t *testing.T) {
+	route, err := (&mx.Router{Resolver: dnstest.MustParse(smarthosts)}).Via(t.Context(), "example.org", "relay.example", "single.example")
+	if err != nil || route.Site() != "a.relay.example,b.relay.example" {
+		t.Errorf("%q, %v", route.Site(), err)
+	}
+	route, err = new(mx.Router).Via(t.Context(), "example.org", "[single.example]", "[192.0.2.1]")
+	if err != nil || route.Site() != "single.example" {
+		t.Errorf("%q, %v", route.Site(), err)
+	}
+}
+
 // A message goes over a NextHop as over any route: hosts in turn, TLS, AUTH.
 func TestNextHop(t *testing.T) {
 	submission := func(s *smtptest.Server) {

@@ -46,6 +46,7 @@ var faults = []struct {
 		C: MAIL FROM:<from@example.com>
 		S: 550 5.7.1 no
 		`, "", mx.Policy{}, "failed message 550 5.7.1", false},
+	{"hangs up at STARTTLS, which it offers again", "RFC 7435 §3", startTLS("S: <close>"), "S: 220 mx\nC: EHLO relay.example\nS: 250-mx\nS: 250 STARTTLS\nC: MAIL FROM:<from@example.com>\nS: 550 5.7.1 no\n", mx.Policy{}, "failed message 550 5.7.1", false},
 	{"hangs up at STARTTLS, takes plaintext", "RFC 7435 §3", startTLS("S: <close>"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
 	{"hangs up in the handshake, takes plaintext", "RFC 7435 §3", startTLS("S: 220 go\nS: <close>"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
 	{"no TLS behind STARTTLS, takes plaintext", "RFC 7435 §3", startTLS("S: 220 go\nS: <flush>\nS: 500 what is this"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
@@ -77,6 +78,7 @@ var faults = []struct {
 	{"refuses the sender for now", "RFC 5321 §4.2.1", plain("S: 450 4.1.8 sender unknown for now"), "", mx.Policy{}, "deferred message 450 4.1.8", false},
 	{"has no room", "RFC 3463 §3.4", plain("S: 452 4.3.1 disk full"), "", mx.Policy{}, "deferred host 452 4.3.1", true},
 	{"has no room, without a word more", "RFC 5321 §4.2.3", plain("S: 452 disk full"), "", mx.Policy{}, "deferred host 452", true},
+	{"has no room for such a message", "RFC 3463 §3.4", plain("S: 452 4.3.4 too big for now"), "", mx.Policy{}, "deferred message 452 4.3.4", false},
 	{"answers MAIL with 354", "RFC 5321 §4.3.2", plain("S: 354 go"), "", mx.Policy{}, "deferred host 451 4.5.0 ours", true},
 
 	// RCPT.

@@ -79,6 +79,36 @@ func TestReuse(t *testing.T) {
 	}
 }
 
+// That TLS has failed once makes nobody do without the next time.
+func TestNoReuseOfPlaintext(t *testing.T) {
+	n := newNetwork(t)
+	s := n.server("192.0.2.1", requireTLSServer(t))
+	s.Fault(smtptest.On("STARTTLS").Drop().Times(1))
+	c := n.client(dnstest.MustParse("example.org A 192.0.2.1"))
+	for _, encrypted := range []bool{false, true} {
+		results, err := c.Deliver(t.Context(), "example.org", message(t, "to@example.org"))
+		if err != nil || (results[0].TLS != nil) != encrypted {
+			t.Errorf("TLS %t, want %t, %v", results[0].TLS != nil, encrypted, err)
+		}
+	}
+}
+
+// A connection for SMTP is not used for LMTP.
+func TestNoReuseForLMTP(t *testing.T) {
+	n := newNetwork(t)
+	n.server("192.0.2.1", smtptest.NoTLS)
+	c := n.client(dnstest.MustParse("example.org A 192.0.2.1"))
+	if _, err := c.Deliver(t.Context(), "example.org", message(t, "to@example.org")); err != nil {
+		t.Fatal(err)
+	}
+	c.NextHop = func(string, *mx.Message) *mx.NextHop {
+		return &mx.NextHop{Hosts: []string{"[192.0.2.1]:25"}, LMTP: true}
+	}
+	if _, err := c.Deliver(t.Context(), "example.org", message(t, "to@example.org")); err == nil {
+		t.Error("delivered by SMTP")
+	}
+}
+
 // A connection that the server has closed in the meantime costs nothing.
 func TestReuseOfAClosedConnection(t *testing.T) {
 	n := newNetwork(t)

@@ -75,6 +75,7 @@ var routes = []struct {
 	{"this host is the best", "RFC 5321 §5.1", "example.org MX 10 us.example\nexample.org MX 20 b.example.org", "", "554 5.4.6 site"},
 	{"this host at the end of the range", "RFC 5321 §5.1", "example.org MX 65535 us.example\nexample.org MX 65534 b.example.org", "", "65534 b.example.org"},
 	{"this host twice", "RFC 5321 §5.1", "example.org MX 30 us.example\nexample.org MX 10 us.example\nexample.org MX 20 b.example.org", "", "554 5.4.6 site"},
+	{"this host twice, the other way round", "RFC 5321 §5.1", "example.org MX 10 us.example\nexample.org MX 30 us.example\nexample.org MX 20 b.example.org", "", "554 5.4.6 site"},
 	{"this host behind what is no host", "RFC 5321 §5.1", "example.org MX 10 192.0.2.1\nexample.org MX 20 us.example", "", "554 5.4.6 site"},
 	{"the domain is this host", "RFC 5321 §5.1", "us.example A 192.0.2.99", "us.example", "554 5.4.6 site"},
 
@@ -114,7 +115,7 @@ func TestRoute(t *testing.T) {
 			case "-":
 				domain = ""
 			}
-			r := &mx.Router{Resolver: zone, Hostnames: []string{"us.example."}, LocalAddrs: []netip.Addr{netip.MustParseAddr("192.0.2.99")}}
+			r := &mx.Router{Resolver: zone, Hostnames: []string{"us.example."}, LocalAddrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.99")}}
 			if got := routeText(r.Route(t.Context(), domain)); got != tt.want {
 				t.Errorf("got %s, want %s (%s)", got, tt.want, tt.section)
 			}
@@ -279,6 +280,29 @@ func TestAddrs(t *testing.T) {
 				t.Errorf("got %s, want %s (%s)", got, tt.want, tt.section)
 			}
 		})
+	}
+}
+
+// halfSecure authenticates what it says of AAAA, or of A, only.
+type halfSecure struct {
+	dns.Resolver
+	secure dns.Type
+}
+
+func (h halfSecure) Resolve(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
+	answer, err := h.Resolver.Resolve(ctx, name, t)
+	answer.Secure = t == h.secure
+	return answer, err
+}
+
+// Addresses are authenticated if those of both families are (RFC 7672 §2.2.2).
+func TestHalfSecure(t *testing.T) {
+	for _, secure := range []dns.Type{dns.A, dns.AAAA} {
+		zone := dnstest.MustParse("mx.example.org A 192.0.2.1\nmx.example.org AAAA 2001:db8::1")
+		found, err := (&mx.Router{Resolver: halfSecure{zone, secure}}).Addrs(t.Context(), "mx.example.org")
+		if err != nil || found.Secure {
+			t.Errorf("only %s: %+v, %v", secure, found, err)
+		}
 	}
 }
 
