@@ -129,6 +129,23 @@ func (z *Zone) make(name string) *node {
 	return z.nodes[name]
 }
 
+// prune takes out a name that has nothing any longer, not even names below it, and
+// those above it of which this is then true.
+func (z *Zone) prune(name string) {
+	for ; name != ""; name = parent(name) {
+		n := z.nodes[name]
+		if n == nil || len(n.sets)+len(n.failures) > 0 || n.security != inherited {
+			return
+		}
+		for below := range z.nodes {
+			if strings.HasSuffix(below, "."+name) {
+				return
+			}
+		}
+		delete(z.nodes, name)
+	}
+}
+
 // secure reports what the nearest mark at or above a name says.
 func (z *Zone) secure(name string) bool {
 	for {

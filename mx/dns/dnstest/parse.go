@@ -29,6 +29,28 @@ func (z *Zone) Add(text string) error {
 	return nil
 }
 
+// Remove takes out what has been added for a name: of some types, or all of it,
+// with what concerns every type and whether it is signed. It may be called while
+// the zone is asked.
+func (z *Zone) Remove(name string, only ...dns.Type) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	n := z.nodes[key(name)]
+	switch {
+	case n == nil:
+	case len(only) == 0:
+		clear(n.sets)
+		clear(n.failures)
+		n.security = inherited
+	default:
+		for _, t := range only {
+			delete(n.sets, t)
+			delete(n.failures, t)
+		}
+	}
+	z.prune(key(name))
+}
+
 var types = map[string]dns.Type{
 	"A": dns.A, "AAAA": dns.AAAA, "CNAME": dns.CNAME, "MX": dns.MX,
 	"NS": dns.NS, "PTR": dns.PTR, "TLSA": dns.TLSA, "TXT": dns.TXT,

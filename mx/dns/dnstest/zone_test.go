@@ -314,3 +314,35 @@ func TestOddNames(t *testing.T) {
 		}
 	}
 }
+
+func TestRemove(t *testing.T) {
+	zone := dnstest.MustParse(`
+		a.b.example  A    192.0.2.1
+		a.b.example  TXT  "old"
+		a.b.example  SECURE
+		c.example    A    SERVFAIL
+		c.example    A    192.0.2.3`)
+	for _, step := range []struct {
+		change func()
+		name   string
+		typ    dns.Type
+		want   string
+	}{
+		{func() {}, "a.b.example", dns.TXT, "'old' a.b.example. 5m0s secure"},
+		{func() { zone.Remove("A.b.example.", dns.TXT) }, "a.b.example", dns.TXT, "a.b.example. 5m0s secure"},
+		{func() { zone.Add(`a.b.example TXT "new"`) }, "a.b.example", dns.TXT, "'new' a.b.example. 5m0s secure"},
+		{func() {}, "a.b.example", dns.A, "'192.0.2.1' a.b.example. 5m0s secure"},
+		{func() { zone.Remove("nobody.example") }, "a.b.example", dns.A, "'192.0.2.1' a.b.example. 5m0s secure"},
+		{func() { zone.Remove("b.example") }, "a.b.example", dns.A, "'192.0.2.1' a.b.example. 5m0s secure"}, // there is none at that name itself
+		{func() { zone.Remove("a.b.example") }, "a.b.example", dns.A, "NXDOMAIN a.b.example. 5m0s"},
+		{func() {}, "b.example", dns.A, "NXDOMAIN b.example. 5m0s"}, // nothing is below it any longer
+		{func() {}, "example", dns.A, "example. 5m0s"},
+		{func() { zone.Remove("c.example", dns.A) }, "c.example", dns.A, "NXDOMAIN c.example. 5m0s"},
+		{func() { zone.Add("a.b.example A 192.0.2.9") }, "a.b.example", dns.A, "'192.0.2.9' a.b.example. 5m0s"},
+	} {
+		step.change()
+		if got := show(zone.Resolve(t.Context(), step.name, step.typ)); got != step.want {
+			t.Errorf("%s %s: %s, want %s", step.name, step.typ, got, step.want)
+		}
+	}
+}
