@@ -50,8 +50,14 @@ func (l *Listener) Close() error {
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	l.mu.Lock()
 	l.dialed++
-	local, remote := addr(49152+l.dialed%16384), l.Addr()
+	local := addr(49152 + l.dialed%16384)
 	l.mu.Unlock()
+	return l.DialFrom(ctx, local, l.Addr())
+}
+
+// DialFrom is Dial for a connection whose ends say that they have these
+// addresses: the caller's and the Listener's.
+func (l *Listener) DialFrom(ctx context.Context, local, remote net.Addr) (net.Conn, error) {
 	there, back := newStream(), newStream()
 	err := net.ErrClosed
 	select {

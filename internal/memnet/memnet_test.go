@@ -61,6 +61,25 @@ func TestClosedListener(t *testing.T) {
 	}
 }
 
+func TestAddresses(t *testing.T) {
+	l := Listen()
+	defer l.Close()
+	ours, theirs := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 2}
+	accepted := make(chan net.Conn)
+	go func() {
+		c, _ := l.Accept()
+		accepted <- c
+	}()
+	near, err := l.DialFrom(t.Context(), ours, theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := <-accepted
+	if near.LocalAddr() != ours || near.RemoteAddr() != theirs || far.LocalAddr() != theirs || far.RemoteAddr() != ours {
+		t.Errorf("near %v to %v, far %v to %v", near.LocalAddr(), near.RemoteAddr(), far.LocalAddr(), far.RemoteAddr())
+	}
+}
+
 func TestCloseWrite(t *testing.T) {
 	near, far := pair(t, Listen())
 	fmt.Fprint(near, "question")
