@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -58,6 +59,7 @@ type delivery struct {
 
 	addrs    int // that may still be tried
 	sessions int
+	tried    []string
 }
 
 func (d *delivery) run() {
@@ -224,14 +226,29 @@ func (d *delivery) tryHost(host Host, found addresses, more bool) {
 	if more && left > 1 {
 		left-- // one remains for another host
 	}
-	for i, addr := range found.Addrs.Addrs {
-		if i >= left || !d.mayGoOn() {
+	for _, addr := range found.Addrs.Addrs {
+		to := d.endpoint(host, addr)
+		if left == 0 || !d.mayGoOn() {
 			return
 		}
+		if !d.first(to, policy) {
+			continue
+		}
 		d.addrs--
-		a := &Attempt{Route: d.route, Host: host}
-		d.try(a, "tcp", d.endpoint(host, addr), policy)
+		left--
+		d.try(&Attempt{Route: d.route, Host: host}, "tcp", to, policy)
 	}
+}
+
+// first reports whether an address is tried for the first time: many names may stand
+// for one, and it would do no better under another that has no more to prove.
+func (d *delivery) first(addr string, policy Policy) bool {
+	try := addr + " " + policy.Class()
+	if slices.Contains(d.tried, try) {
+		return false
+	}
+	d.tried = append(d.tried, try)
+	return true
 }
 
 // mayGoOn reports whether another address may be tried.

@@ -57,6 +57,8 @@ func TestAddressesTried(t *testing.T) {
 			[]string{"192.0.2.10:25", "192.0.2.20:25"}, "deferred host 451 4.4.1 ours"},
 		{"one address", three + "a.example.org A 192.0.2.10\nb.example.org A 192.0.2.20\n", func(c *mx.Client) { c.MaxAddrs = 1 }, "192.0.2.30", "",
 			[]string{"192.0.2.10:25"}, "deferred host 451 4.4.1 ours"},
+		{"an address of several names once", three + "a.example.org A 192.0.2.30\nb.example.org CNAME c.example.org\n", nil, "", "",
+			[]string{"192.0.2.30:25"}, "deferred host 451 4.4.1 ours"},
 		{"two sessions", three + "a.example.org A 192.0.2.10\nb.example.org A 192.0.2.20\n", nil, "192.0.2.30", "192.0.2.10 192.0.2.20",
 			[]string{"192.0.2.10:25", "192.0.2.20:25"}, "deferred host 421"},
 		{"three sessions", three + "a.example.org A 192.0.2.10\nb.example.org A 192.0.2.20\n", func(c *mx.Client) { c.MaxSessions = 3 }, "192.0.2.30", "192.0.2.10 192.0.2.20",
@@ -633,4 +635,22 @@ func TestExtensionNotOffered(t *testing.T) {
 		results, _ := c.Deliver(t.Context(), domain, m)
 		equal(t, domain, sentences(results), []string{want})
 	}
+}
+
+// An address that has failed as one host may do as another, of which it can prove
+// that it is that.
+func TestAddressWithTwoNames(t *testing.T) {
+	n := newNetwork(t)
+	n.server("192.0.2.1", requireTLSServer(t))
+	c := n.client(dnstest.MustParse("example.org MX 10 a.elsewhere.example\nexample.org MX 20 a.example.org\na.elsewhere.example A 192.0.2.1\na.example.org A 192.0.2.1\n"))
+	c.TLSConfig = trusting(t)
+	mx.SetPolicy(c, func(host string) (mx.Policy, error) {
+		level := mx.LevelVerify
+		if host == "a.example.org" {
+			level = mx.LevelEncrypt
+		}
+		return mx.Policy{Level: level, Names: []string{host}}, nil
+	})
+	results, _ := c.Deliver(t.Context(), "example.org", message(t, "to@example.org"))
+	equal(t, "outcome", sentences(results), []string{"relayed 250 2.0.0"})
 }

@@ -371,6 +371,42 @@ func TestRouteEnds(t *testing.T) {
 	}
 }
 
+// Whatever a domain is called and its MX records name, hosts are names, in order and
+// bounded.
+func FuzzRoute(f *testing.F) {
+	f.Add("example.org", "mx.example.org.", uint16(10), ".", uint16(0))
+	f.Add("b\u00fccher.example", "192.0.2.1.", uint16(10), "[192.0.2.1]", uint16(10))
+	f.Add("[IPv6:::1]", "a b", uint16(0), "\xff.example.", uint16(65535))
+	f.Add("a\u3002b", "US.example.", uint16(5), "/run/socket", uint16(6))
+	f.Fuzz(func(t *testing.T, domain, one string, p1 uint16, two string, p2 uint16) {
+		r := &mx.Router{Hostnames: []string{"us.example"}, Resolver: fixed{MX: []dns.MXRecord{{Preference: p1, Host: one}, {Preference: p2, Host: two}}}}
+		route, err := r.Route(t.Context(), domain)
+		if err != nil {
+			if got := errorText(err); strings.HasPrefix(got, "no ") {
+				t.Errorf("%q: %s", domain, got)
+			}
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("%q", err)
+			}
+			return
+		}
+		last := uint16(0)
+		for _, h := range route.Hosts {
+			if h.Preference < last || !route.Literal && (!dns.ValidName(h.Name) || strings.EqualFold(h.Name, "us.example")) {
+				t.Errorf("%q: %+v", domain, route.Hosts)
+			}
+			last = h.Preference
+		}
+	})
+}
+
+// fixed is the answer to every question.
+type fixed dns.Answer
+
+func (f fixed) Resolve(context.Context, string, dns.Type) (dns.Answer, error) {
+	return dns.Answer(f), nil
+}
+
 func BenchmarkRoute(b *testing.B) {
 	zone := dnstest.MustParse(`
 		example.org MX 10 mx1.example.org
