@@ -187,17 +187,19 @@ func (c *Client) dialer(key client.Key) func(context.Context, string, string) (n
 
 // endpoint is where a host takes mail.
 func (d *delivery) endpoint(host Host, addr netip.Addr) string {
-	port := host.Port
+	return netip.AddrPortFrom(addr, d.port(host)).String()
+}
+
+func (d *delivery) port(host Host) uint16 {
 	switch {
-	case port != 0:
+	case host.Port != 0:
+		return host.Port
 	case d.c.Port != 0:
-		port = d.c.Port
+		return d.c.Port
 	case d.hop.LMTP:
-		port = 24 // RFC 2033 §5 forbids 25
-	default:
-		port = 25
+		return 24 // RFC 2033 §5 forbids 25
 	}
-	return netip.AddrPortFrom(addr, port).String()
+	return 25
 }
 
 func (h Host) isSocket() bool { return h.Name != "" && h.Name[0] == '/' }
@@ -214,7 +216,7 @@ func (c *Client) connTrace() *client.Trace {
 	theirs := t.Ready
 	t.Ready = func(ctx context.Context, info client.ConnInfo, s *client.ServerInfo, err error) {
 		if a, ok := ctx.Value(attemptKey{}).(*Attempt); ok {
-			a.Server = s
+			a.ready(info, s, err)
 		}
 		if theirs != nil {
 			theirs(ctx, info, s, err)

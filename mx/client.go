@@ -35,6 +35,8 @@ type Client struct {
 	// and addr an address and a port, or "unix" and a path; local is where to
 	// connect from, invalid if the system is to choose. If nil, a net.Dialer does.
 	Dial func(ctx context.Context, network, addr string, local netip.Addr) (net.Conn, error)
+	// Policies says what TLS has to prove to which host. If nil, a zero Policies.
+	Policies *Policies
 	// TLSConfig is the base for all handshakes: what roots to trust, which
 	// certificate to present. If nil, the zero tls.Config.
 	TLSConfig *tls.Config
@@ -75,10 +77,11 @@ type Client struct {
 
 	policyOf func(host string) (Policy, error) // in the place of all, in tests
 
-	once    sync.Once
-	pool    client.Pool
-	router  Router
-	limiter SiteLimiter
+	once     sync.Once
+	pool     client.Pool
+	router   Router
+	limiter  SiteLimiter
+	policies Policies
 }
 
 // Close lets no new call of Deliver begin, waits for those that run and closes

@@ -215,7 +215,7 @@ func (d *delivery) tryHost(host Host, found addresses, more bool) {
 		policy, err = d.policy(host, found.Addrs)
 	}
 	if err != nil {
-		a.Err = err
+		a.Policy, a.Err = policy, err
 		d.finish(a)
 		return
 	}

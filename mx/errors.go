@@ -93,6 +93,7 @@ var (
 	loop        = fault{554, smtp.Enh(4, 6), ScopeSite, "mail for the domain would come back to this host"}
 	dnsFailure  = fault{451, smtp.Enh(4, 3), ScopeSite, "the DNS does not answer for now"}
 	hostFailure = fault{451, smtp.Enh(4, 3), ScopeHost, "the DNS does not answer for now"}
+	noTLSA      = fault{451, smtp.Enh(4, 3), ScopeHost, "whether the host uses DANE is not known for now"} // RFC 7672 §2.1.2
 	noAddress   = fault{550, smtp.Enh(4, 4), ScopeHost, "the host has no address that mail can go to"}
 )
 
@@ -109,6 +110,10 @@ var (
 	unknown      = fault{451, smtp.Enh(4, 2), ScopeHost, "the connection was lost before the host said what became of the message"}
 	noAuth       = fault{454, smtp.Enh(7, 0), ScopeLocal, "no authentication with the host"}
 	noTLS        = fault{451, smtp.Enh(7, 4), ScopePolicy, "TLS is required and the host does not offer it"}
+	noDANE       = fault{451, smtp.Enh(7, 4), ScopePolicy, "DANE is required and the host has no TLSA records that can be used"}
+	notInSTS     = fault{451, smtp.Enh(7, 5), ScopePolicy, "the MTA-STS policy of the domain does not name the host"}
+	unnamed      = fault{451, smtp.Enh(7, 5), ScopePolicy, "the message requires TLS and nothing vouches for the host for now"}
+	unprotected  = fault{550, smtp.Enh(7, 10), ScopePolicy, "the message requires TLS and nothing vouches for the host"} // RFC 8689 §4.2.1
 	badTLS       = fault{451, smtp.Enh(7, 5), ScopePolicy, "TLS with the host has failed"}
 	unsuitable   = fault{554, smtp.Enh(6, 3), ScopeMessage, "the host cannot take the message as it is"}
 	tooMany      = fault{452, smtp.Enh(5, 3), ScopeMessage, "the host takes no more recipients at once"}

@@ -127,26 +127,35 @@ func literalOf(addr netip.Addr) string {
 
 // policy is what TLS has to prove before the message goes to a host.
 func (d *delivery) policy(host Host, found Addrs) (Policy, error) {
-	switch p := d.hop.Policy; {
-	case d.c.policyOf != nil:
+	if d.c.policyOf != nil {
 		return d.c.policyOf(host.Name)
-	case p != nil && len(p.Names) > 0:
-		return *p, nil
-	case p != nil:
-		own := *p
-		own.Names = []string{host.identity()}
-		return own, nil
-	case d.hop.Auth != nil:
-		return Policy{Level: LevelVerify, Source: SourceOperator, Names: []string{host.identity()}}, nil
-	case d.hop.LMTP:
-		return Policy{Names: []string{host.identity()}}, nil
 	}
-	return d.c.policy(d.ctx, d.route, host, found, d.m)
+	host.Port = d.port(host)
+	switch p := d.hop.Policy; {
+	case p != nil && p.Level == LevelDANE && len(p.TLSA) == 0:
+		return d.c.question(d.ctx, d.route, host, found).rule(&Rule{Level: LevelDANE})
+	case p != nil:
+		return d.chosen(*p, host), nil
+	case d.hop.Auth != nil:
+		return d.chosen(Policy{Level: LevelVerify}, host), nil
+	case d.hop.LMTP:
+		return d.chosen(Policy{}, host), nil
+	}
+	return d.c.question(d.ctx, d.route, host, found).answer(d.m)
 }
 
-// policy is what TLS has to prove to a host that nobody has chosen.
-func (c *Client) policy(_ context.Context, _ *Route, host Host, _ Addrs, _ *Message) (Policy, error) {
-	return Policy{Names: []string{host.identity()}}, nil
+// chosen is the policy for a host that somebody chose together with it. REQUIRETLS
+// asks for more if need be (RFC 8689 §4.2.1).
+func (d *delivery) chosen(p Policy, host Host) Policy {
+	p.Source, p.Why = SourceOperator, "chosen with the next hop"
+	if d.m.Envelope.MailParams.RequireTLS && !d.hop.LMTP {
+		p.Level, p.Source = max(p.Level, LevelVerify), SourceRequireTLS
+		p.relaxed = d.c.relaxed()
+	}
+	if len(p.Names) == 0 {
+		p.Names = []string{host.identity()}
+	}
+	return p
 }
 
 // identity is what a certificate must be for: the name, or the address without what

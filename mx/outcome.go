@@ -41,6 +41,7 @@ func (d *delivery) finish(a *Attempt) {
 // show is for attempts that are not counted too.
 func (d *delivery) show(a *Attempt) {
 	a.Took = time.Since(a.Began)
+	d.reportTLS(a)
 	if t := d.c.Trace; t != nil && t.Attempted != nil {
 		t.Attempted(d.ctx, a)
 	}

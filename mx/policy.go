@@ -1,9 +1,14 @@
 package mx
 
 import (
-	"crypto/tls"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"strings"
 
 	"github.com/postrider/postrider/mx/dns"
+	"github.com/postrider/postrider/mx/tlsrpt"
 )
 
 // A Level says how much TLS has to prove. The levels are ordered: a higher one
@@ -39,8 +44,8 @@ func (l Level) String() string {
 // A Source says where a Policy comes from.
 type Source uint8
 
-// The sources, from the one that nothing else has a say in (see RFC 8689 §4.2.1,
-// §5, RFC 8461 §2).
+// The sources: a later one is asked first, and if it has something to say, no
+// other is (RFC 8689 §4.2, RFC 8461 §2).
 const (
 	SourceDefault     Source = iota // nobody asks for anything
 	SourceMTASTS                    // the domain's MTA-STS policy
@@ -70,32 +75,62 @@ func (s Source) String() string {
 }
 
 // A Policy says what TLS has to prove before a message goes to a host. The zero
-// value is opportunistic.
+// value is opportunistic. It must not be changed.
 type Policy struct {
 	Level  Level
 	Source Source
+	// ServerName is the name that the host is asked for in the handshake. If empty,
+	// that of the host.
+	ServerName string
+	// Names are the reference identifiers of LevelVerify and LevelDANE: a
+	// certificate is good for one of them. With LevelVerify one that begins with a
+	// dot stands for every name below. If empty, the ServerName.
+	Names []string
 	// TLSA are the records of LevelDANE that can be used.
 	TLSA []dns.TLSARecord
-	// Names are the reference identifiers: a certificate is good for one of them.
-	// The first is sent as the server name.
-	Names []string
+	// Why tells in words what the policy rests on, for logs.
+	Why string
+
+	relaxed bool             // REQUIRETLS need not be offered
+	reports []tlsrpt.Session // what each policy of the domain has come to so far
+}
+
+// String returns the level, the names and what the policy rests on:
+// "dane mx.example.org: 2 TLSA records at mx.example.org".
+func (p *Policy) String() string {
+	text := p.Level.String()
+	if p.Level >= LevelVerify {
+		text += " " + strings.Join(p.Names, " ")
+	}
+	if p.Why != "" {
+		text += ": " + p.Why
+	}
+	return text
 }
 
 // Class returns a word for connections that are alike in what they have proved:
 // it differs wherever a message that obeys one policy must not go over a
 // connection made under the other. It is for client.Key.TLS.
-func (p *Policy) Class() string { return p.Level.String() }
+func (p *Policy) Class() string {
+	class := p.Level.String()
+	if p.Level >= LevelVerify {
+		class += " " + strings.Join(p.Names, " ")
+	}
+	if p.Level == LevelDANE {
+		class += " " + p.digest()
+	}
+	return class
+}
 
-// TLSConfig returns a copy of base, which may be nil, that accepts a peer if and
-// only if it proves what p asks for.
-func (p *Policy) TLSConfig(base *tls.Config) *tls.Config {
-	cfg := &tls.Config{}
-	if base != nil {
-		cfg = base.Clone()
+// digest stands for the TLSA records in any order.
+func (p *Policy) digest() string {
+	records := make([]string, len(p.TLSA))
+	for i, r := range p.TLSA {
+		text := []byte{r.Usage, r.Selector, r.MatchingType}
+		text = binary.BigEndian.AppendUint32(text, uint32(len(r.Data)))
+		records[i] = string(append(text, r.Data...))
 	}
-	if cfg.ServerName == "" && len(p.Names) > 0 {
-		cfg.ServerName = p.Names[0]
-	}
-	cfg.InsecureSkipVerify = p.Level == LevelEncrypt
-	return cfg
+	slices.Sort(records)
+	sum := sha256.Sum256([]byte(strings.Join(records, "")))
+	return hex.EncodeToString(sum[:])
 }

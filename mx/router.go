@@ -221,12 +221,15 @@ func interleave(a, b []netip.Addr) []netip.Addr {
 }
 
 func (r *Router) resolve(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
-	resolver := r.Resolver
-	if resolver == nil {
-		r.once.Do(func() { r.own = &dns.Cache{Resolver: &dns.Stub{}} })
-		resolver = r.own
+	return r.resolver().Resolve(ctx, name+".", t)
+}
+
+func (r *Router) resolver() dns.Resolver {
+	if r.Resolver != nil {
+		return r.Resolver
 	}
-	return resolver.Resolve(ctx, name+".", t)
+	r.once.Do(func() { r.own = &dns.Cache{Resolver: &dns.Stub{}} })
+	return r.own
 }
 
 func (r *Router) isOurs(name string) bool {

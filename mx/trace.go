@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/mx/tlsrpt"
 )
 
 // Trace is a set of hooks that see what happens to messages on their way. Any may
@@ -19,6 +21,12 @@ type Trace struct {
 	// Attempted is called at the end of each attempt: at an address, or at a host
 	// that comes to none.
 	Attempted func(ctx context.Context, a *Attempt)
+	// TLS is called for each connection to a host of a domain, as far as it got to
+	// TLS, and for each host that a policy forbids: once for each policy that the
+	// domain has published, DANE or MTA-STS, or else for its having none. It is for
+	// the Add of a tlsrpt.Collector. Of what the operator or the message has decided
+	// no domain hears.
+	TLS func(ctx context.Context, s tlsrpt.Session)
 	// Done is called at the end of each Deliver, with what it returns.
 	Done func(ctx context.Context, domain string, results []Result)
 	// Conn sees what is said on the connections. An Attempt's Server tells which.
@@ -49,6 +57,10 @@ type Attempt struct {
 	Took  time.Duration
 
 	sent []client.RecipientResult
+
+	connected bool  // a connection was made for this attempt, or could not be
+	connErr   error // why it could not
+	local     net.Addr
 }
 
 // LogTrace returns a Trace that logs to l: what was delivered at level Info, what
@@ -99,6 +111,7 @@ func (a *Attempt) LogValue() slog.Value {
 		slog.String("addr", a.Addr),
 		slog.String("level", a.Policy.Level.String()),
 		slog.String("source", a.Policy.Source.String()),
+		slog.String("why", a.Policy.Why),
 		slog.Duration("took", a.Took),
 	}
 	if a.Route != nil {
