@@ -18,6 +18,10 @@ func (d *delivery) try(a *Attempt, network, addr string, policy Policy) {
 	a.Addr, a.Policy = addr, policy
 	mode := d.mode(a.Host, policy)
 	err := d.send(a, network, mode)
+	if policy.relaxed && !a.relaxed && lacksRequireTLS(err) {
+		a.relaxed = true
+		err = d.send(a, network, mode)
+	}
 	if mode != client.Opportunistic || !tlsFailed(err) || d.ctx.Err() != nil {
 		d.finish(a)
 		return
@@ -27,6 +31,13 @@ func (d *delivery) try(a *Attempt, network, addr string, policy Policy) {
 	again := &Attempt{Route: a.Route, Host: a.Host, Addr: a.Addr, Policy: policy, Plaintext: err}
 	d.send(again, network, client.Plaintext)
 	d.finish(again)
+}
+
+// lacksRequireTLS reports whether the message did not go because the host, which
+// has proved who it is, does not offer REQUIRETLS.
+func lacksRequireTLS(err error) bool {
+	content, ok := errors.AsType[*client.ContentError](err)
+	return ok && content.Need == smtp.ExtRequireTLS && content.Enhanced == smtp.Enh(7, 30)
 }
 
 // send sends the message to those whose outcome is open, and puts what came of it
@@ -41,7 +52,7 @@ func (d *delivery) send(a *Attempt, network string, mode client.TLSMode) error {
 	a.Began = time.Now()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	key := d.key(a, network, mode)
-	res, err := d.c.pool.SendVia(ctx, key, func() (*client.Client, error) { return d.newClient(a, key, mode), nil }, d.envelope(), d.m.Content)
+	res, err := d.c.pool.SendVia(ctx, key, func() (*client.Client, error) { return d.newClient(a, key, mode), nil }, d.envelope(a), d.m.Content)
 	a.sent = res.Recipients
 	if s := res.Recipients[0].Server; s != nil && a.Server == nil {
 		a.Server, a.Reused = s, true
@@ -55,12 +66,12 @@ func (d *delivery) send(a *Attempt, network string, mode client.TLSMode) error {
 }
 
 // envelope is that of the recipients whose outcome is open.
-func (d *delivery) envelope() smtp.Envelope {
+func (d *delivery) envelope(a *Attempt) smtp.Envelope {
 	env := d.m.Envelope
 	if env.MailParams.By.Mode != 0 {
 		env.MailParams.By.Within -= time.Since(d.began) // RFC 2852 §4.1.4
 	}
-	if d.hop.LMTP {
+	if d.hop.LMTP || a.relaxed {
 		env.MailParams.RequireTLS = false
 	}
 	if len(d.pending) == len(env.Recipients) {

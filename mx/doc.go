@@ -3,6 +3,6 @@
 // (RFC 7672, RFC 8461, RFC 8689), and what became of it for each recipient.
 //
 // A [Router] finds the hosts of a domain and their addresses, and needs nothing
-// but a resolver. A [Policy] says what TLS has to prove before a message goes to
+// but a resolver. [Policies] find out what TLS has to prove before a message goes to
 // a host. [Trace] shows every attempt.
 package mx

@@ -96,7 +96,7 @@ type Policy struct {
 }
 
 // String returns the level, the names and what the policy rests on:
-// "dane mx.example.org: 2 TLSA records at mx.example.org".
+// "dane mx.example.org example.org: 2 TLSA records at mx.example.org".
 func (p *Policy) String() string {
 	text := p.Level.String()
 	if p.Level >= LevelVerify {
@@ -114,7 +114,7 @@ func (p *Policy) String() string {
 func (p *Policy) Class() string {
 	class := p.Level.String()
 	if p.Level >= LevelVerify {
-		class += " " + strings.Join(p.Names, " ")
+		class += " " + p.ServerName + " for " + strings.Join(p.Names, " ")
 	}
 	if p.Level == LevelDANE {
 		class += " " + p.digest()

@@ -58,6 +58,7 @@ type Attempt struct {
 
 	sent []client.RecipientResult
 
+	relaxed   bool  // REQUIRETLS stays behind
 	connected bool  // a connection was made for this attempt, or could not be
 	connErr   error // why it could not
 	local     net.Addr
@@ -111,8 +112,10 @@ func (a *Attempt) LogValue() slog.Value {
 		slog.String("addr", a.Addr),
 		slog.String("level", a.Policy.Level.String()),
 		slog.String("source", a.Policy.Source.String()),
-		slog.String("why", a.Policy.Why),
 		slog.Duration("took", a.Took),
+	}
+	if a.Policy.Why != "" && a.Policy.Source != SourceDefault {
+		attrs = append(attrs, slog.String("why", a.Policy.Why))
 	}
 	if a.Route != nil {
 		attrs = append(attrs, slog.String("domain", a.Route.Domain))
