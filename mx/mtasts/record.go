@@ -87,10 +87,8 @@ func lookUp(ctx context.Context, r dns.Resolver, domain string) (Record, time.Du
 		if parseErr == ErrNotSTS {
 			continue
 		}
-		if count++; parseErr != nil {
-			err = parseErr
-		}
-		found = record
+		found, err = record, parseErr
+		count++
 	}
 	switch { // §3.1
 	case count == 0:

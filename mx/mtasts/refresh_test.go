@@ -200,6 +200,53 @@ func TestRefreshMends(t *testing.T) {
 	})
 }
 
+// What Refresh removes makes room.
+func TestRefreshMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve("a.example", "b.example", "c.example")
+		w.ids["a.example"], w.ids["b.example"], w.ids["c.example"] = "1", "1", "1"
+		store := new(mtasts.MemoryStore)
+		c := w.cache(store)
+		c.MaxDomains = 2
+		w.want(c, "a.example", mtasts.Fetched, "1", "", 1, 1)
+		w.policy = strings.Replace(policyText, "604800", "60", 1)
+		w.want(c, "b.example", mtasts.Fetched, "1", "", 1, 1)
+		time.Sleep(time.Minute)
+		if err := c.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.want(c, "c.example", mtasts.Fetched, "1", "", 1, 1)
+		w.want(c, "a.example", mtasts.Cached, "1", "", 1, 0)
+	})
+}
+
+// A fetch that began earlier and ends later changes nothing.
+func TestRefreshIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.ids["example.org"], w.ttl = "a", time.Hour
+		store := new(mtasts.MemoryStore)
+		c := w.cache(store)
+		w.want(c, "example.org", mtasts.Fetched, "a", "", 1, 1)
+		time.Sleep(24 * time.Hour)
+		w.set(func() { w.delay = 30 * time.Second })
+		var wg sync.WaitGroup
+		wg.Go(func() { c.Refresh(t.Context()) })
+		time.Sleep(time.Second)
+		w.set(func() { w.delay, w.ids["example.org"] = 0, "b" })
+		w.asked()
+		w.want(c, "example.org", mtasts.Fetched, "b", "", 1, 1)
+		wg.Wait()
+		w.want(c, "example.org", mtasts.Cached, "b", "", 0, 0)
+		for e := range store.All(t.Context()) {
+			if e.ID != "b" {
+				t.Errorf("the store has %q", e.ID)
+			}
+		}
+	})
+}
+
 // A caller keeps the policy that he got.
 func TestRefreshDuringUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -228,6 +228,24 @@ func TestCacheWithStore(t *testing.T) {
 	})
 }
 
+// If there is room for some only, those are kept that were fetched the latest.
+func TestStoreOfTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := new(mtasts.MemoryStore)
+		for _, domain := range []string{"c", "d", "a", "b", "e"} {
+			store.Save(t.Context(), newEntry(t, domain, "1"))
+			time.Sleep(time.Second)
+		}
+		c := w.cache(store)
+		c.MaxDomains = 2
+		w.want(c, "e", mtasts.Stale, "1", mtasts.NoRecord, 1, 0)
+		if list, _ := kept(t, store); !slices.Equal(list, []string{"b 1", "e 1"}) {
+			t.Errorf("the store has %q", list)
+		}
+	})
+}
+
 // A clock that was wrong makes no policy hold for longer.
 func TestStoreOfTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package tlsrpt_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -87,6 +88,29 @@ func TestMail(t *testing.T) {
 	}
 }
 
+// However long the report is, its end is there.
+func TestMailHasAllOfTheReport(t *testing.T) {
+	for n := range 26 {
+		r := full()
+		r.Organization = rand.Text()[:n]
+		var b bytes.Buffer
+		if _, err := (&tlsrpt.Mail{Report: r, To: []string{"a@company-y.example"}}).WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		_, attachment, _ := strings.Cut(b.String(), ".json.gz\"\r\n\r\n")
+		attachment, _, _ = strings.Cut(attachment, "\r\n--")
+		for line := range strings.SplitSeq(attachment, "\r\n") {
+			if len(line) > 76 { // RFC 2045 §6.8
+				t.Errorf("line %q", line)
+			}
+		}
+		got, err := tlsrpt.ParseReport(base64.NewDecoder(base64.StdEncoding, strings.NewReader(attachment)), tlsrpt.ReportLimits{})
+		if err != nil || got.Organization != r.Organization {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+}
+
 func TestMailDefaults(t *testing.T) {
 	var ids []string
 	for range 2 {
@@ -122,6 +146,7 @@ func TestMailCannotBeBrokenOutOf(t *testing.T) {
 		"from":        {To: []string{"a@b.example"}, From: "a@b.example\r\nX: y"},
 		"message ID":  {To: []string{"a@b.example"}, MessageID: "a@b>\r\nX: <y"},
 		"message ID ": {To: []string{"a@b.example"}, MessageID: "a"},
+		"message-ID":  {To: []string{"a@b.example"}, MessageID: `"a"@b.example`}, // RFC 5322 §3.6.4 knows no quotes
 	} {
 		m.Report = full()
 		var b bytes.Buffer

@@ -127,12 +127,12 @@ var (
 func Public(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	switch {
-	case !addr.IsValid() || addr.Zone() != "":
+	case !addr.IsValid():
 		return false
 	case translated.Contains(addr):
 		b := addr.As16()
 		addr = netip.AddrFrom4([4]byte(b[12:]))
-	case addr.Is6() && !globalUnicast.Contains(addr):
+	case addr.Is6() && !globalUnicast.Contains(addr): // it contains none with a zone
 		return false
 	}
 	for _, p := range notPublic {

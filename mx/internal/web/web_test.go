@@ -210,6 +210,7 @@ func TestAddresses(t *testing.T) {
 		{"https://127.0.0.1/", "", "may be asked"},
 		{"https://[::1]/", "", "may be asked"},
 		{"https://[::ffff:127.0.0.1]/", "", "may be asked"},
+		{"https://[::ffff:192.0.2.1]/", "192.0.2.1:443", "connection refused"},
 		{"https://192.0.2.1/", "192.0.2.1:443", "connection refused"},
 		{"https://2130706433/", "", "has no address"}, // 127.0.0.1 to some
 	} {
