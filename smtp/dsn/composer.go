@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -200,17 +199,19 @@ func reportingMTA(host string) Typed {
 	return Typed{"x-local-hostname", host}
 }
 
-// tidy makes r, whose slices it does not change, what Parse returns when it has been
-// written in UTF-8.
+// tidy makes r what Parse returns when it has been written in UTF-8. It changes
+// Recipients in their place, and makes new Fields.
 func (r *Report) tidy() error {
 	for _, row := range messageFields {
 		row.value(r).tidy()
 	}
 	r.Fields = tidyFields(r.Fields)
-	r.Recipients = slices.Clone(r.Recipients)
 	for i := range r.Recipients {
 		to := &r.Recipients[i]
 		to.Notify = 0
+		if to.Action != Delayed {
+			to.RetryUntil = time.Time{} // RFC 3464 §2.3.9
+		}
 		for _, row := range recipientFields {
 			row.value(to).tidy()
 		}

@@ -99,7 +99,7 @@ func TestGolden(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	r := recipient(t, "bob@example.net")
 	r.Original = Typed{"X-Foo", "A (b)  c;d"}
-	r.LogID, r.RetryUntil = "id  1", tried
+	r.LogID = "id  1"
 	r.Fields = []Field{{"X-A", "one two"}, {"X-B", ""}}
 	for _, from := range []string{"alice@example.org", "jörg@example.org"} {
 		for _, only7Bit := range []bool{false, true} {
@@ -132,6 +132,41 @@ func TestRoundTrip(t *testing.T) {
 			if reply, ok := got.Recipients[0].Diagnostic.Reply(); !ok || reply.Text != "no such user" || reply.EnhancedString() != "5.1.1" {
 				t.Errorf("%+v", reply)
 			}
+		}
+	}
+}
+
+// Will-Retry-Until is for delays only (RFC 3464 §2.3.9).
+func TestRetryUntil(t *testing.T) {
+	for a := Failed; a <= Expanded; a++ {
+		r := recipient(t, "b@example.net")
+		r.Action, r.Notify, r.RetryUntil = a, success|failure|delay, tried
+		n := compose(t, composer(), message(t, "alice@example.org", simple), r)
+		if got := bytes.Contains(sound(t, n), []byte("\r\nWill-Retry-Until: Tue, 3 Feb 2026 14:11:12 +0000\r\n")); got != (a == Delayed) {
+			t.Errorf("%v: %t", a, got)
+		}
+	}
+}
+
+// What the sender has asked for about TLS holds for the notification, too (RFC 8689
+// §5, §6).
+func TestTLSRequired(t *testing.T) {
+	for _, test := range []struct {
+		field   string
+		require bool
+		want    string
+	}{
+		{"TLS-Required: No", false, "No"}, {"tls-required:  no ", false, "No"}, {"TLS-Required: Yes", false, ""},
+		{"TLS-Required: No\r\n x", false, ""}, {"TLS-Required: No", true, ""}, {"X: y", false, ""},
+	} {
+		m := message(t, "alice@example.org", test.field+"\r\n\r\n")
+		m.Envelope.MailParams.RequireTLS = test.require
+		n := compose(t, composer(), m, recipient(t, "b@example.net"))
+		if got := takeApart(t, sound(t, n)).header.Get("TLS-Required"); got != test.want {
+			t.Errorf("%q, REQUIRETLS %t: %q", test.field, test.require, got)
+		}
+		if n.Envelope.MailParams.RequireTLS != test.require {
+			t.Errorf("%q: %+v", test.field, n.Envelope.MailParams)
 		}
 	}
 }

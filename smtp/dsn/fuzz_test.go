@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/postrider/postrider/smtp"
@@ -23,6 +24,7 @@ func FuzzCompose(f *testing.F) {
 	f.Add("A:b\n\n--\n", "421 "+strings.Repeat("x ", 400), `\x{41}`, uint8(6))
 	f.Add("\r\n\r\n", strings.Repeat("550-a\n", 400), "<a>", uint8(12))
 	f.Add("From x\r\n a\r\nMessage-ID:\r\n <a@b>\r\n\tc\r\n: d\r\ne : f", "\xff\x80", "a\tb", uint8(31))
+	f.Add("A\rb: c\r\r\n\r\n\x00", "", "a@b", uint8(1)) // a CR in the name of a field
 	f.Fuzz(func(t *testing.T, content, said, addr string, flags uint8) {
 		from := "alice@example.org"
 		if flags&1 != 0 {
@@ -119,7 +121,10 @@ func FuzzParse(f *testing.F) {
 			to.Notify = success | failure | delay
 			n := compose(t, composer(), message(t, "jörg@example.org", simple), to)
 			got, err := Parse(bytes.NewReader(read(t, n.Content)))
-			if to.Notify = 0; to.Status.IsZero() {
+			if to.Notify = 0; to.Action != Delayed {
+				to.RetryUntil = time.Time{}
+			}
+			if to.Status.IsZero() {
 				to.Status = n.Report.Recipients[0].Status
 			}
 			if err != nil || !reflect.DeepEqual(got.Recipients[0], to) {

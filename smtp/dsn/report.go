@@ -36,7 +36,7 @@ type Recipient struct {
 	Diagnostic  Typed     // the reply that decided. If zero, unknown
 	LastAttempt time.Time // when delivery was tried last. If zero, unknown
 	LogID       string    // Final-Log-ID: where to find it in the log. If "", unknown
-	RetryUntil  time.Time // when a delayed message is given up. If zero, unknown
+	RetryUntil  time.Time // when a delayed message is given up. If zero, unknown; not written of others
 	Fields      []Field   // further fields, in order
 
 	// Notify is NOTIFY= of the recipient: what a Composer goes by. It is not part

@@ -1,6 +1,7 @@
 package dsn
 
 import (
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -79,6 +80,9 @@ func (w *writer) header(text Text, status string, is8Bit bool) {
 		w.line("References: " + id)
 	}
 	w.line("Auto-Submitted: auto-replied")
+	if !w.n.Envelope.MailParams.RequireTLS && strings.EqualFold(w.n.Report.Get("TLS-Required"), "No") {
+		w.line("TLS-Required: No") // RFC 8689 §6
+	}
 	w.line("MIME-Version: 1.0")
 	w.line("Content-Type: multipart/report; report-type=" + status + ";\r\n\tboundary=\"" + w.boundary + "\"")
 	if is8Bit {
