@@ -116,6 +116,7 @@ func TestPolicies(t *testing.T) {
 		{rfc: "none", name: "at least: nothing published", zone: mxOnly, rule: rule(mx.Rule{Level: mx.LevelEncrypt, AtLeast: true}), want: "encrypt operator"},
 		{rfc: "none", name: "at least: DANE is more", zone: pinned, rule: rule(mx.Rule{Level: mx.LevelVerify, AtLeast: true}), want: "dane dane mx.example.org example.org"},
 		{rfc: "none", name: "at least: MTA-STS is more", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelEncrypt, AtLeast: true}), want: "verify mta-sts mx.example.org"},
+		{rfc: "none", name: "at least: MTA-STS is as much", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelVerify, AtLeast: true}), want: "verify mta-sts mx.example.org"},
 		{rfc: "none", name: "at least: testing is less", zone: mxOnly, sts: testing_, rule: rule(mx.Rule{Level: mx.LevelEncrypt, AtLeast: true}), want: "encrypt operator"},
 		{rfc: "none", name: "at least DANE: MTA-STS is less", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelDANE, AtLeast: true}), want: "451 4.7.4 policy"},
 		{rfc: "7672 §2.1.2", name: "at least: SERVFAIL", zone: noAnswer, rule: rule(mx.Rule{AtLeast: true}), want: "451 4.4.3 host"},
@@ -142,6 +143,8 @@ func TestPolicies(t *testing.T) {
 		{rfc: "8689 §4.2.1", name: "REQUIRETLS: implicit", zone: "example.org A 192.0.2.1", m: requireTLS, want: "verify requiretls example.org"},
 		{rfc: "8689 §4.2.1", name: "REQUIRETLS: literal", m: requireTLS, domain: "[192.0.2.1]", want: "verify requiretls 192.0.2.1"},
 		{rfc: "8689 §4.2.1", name: "REQUIRETLS: a rule that is less", zone: mxOnly, rule: rule(mx.Rule{Level: mx.LevelNone}), sts: noSTS(mtasts.NoRecord), m: requireTLS, want: "550 5.7.10 policy"},
+		{rfc: "8689 §4.2.1", name: "REQUIRETLS: a rule that only encrypts", zone: signed, rule: rule(mx.Rule{Level: mx.LevelEncrypt}), m: requireTLS, want: "verify requiretls mx.example.org"},
+		{rfc: "8689 §4.2.1", name: "REQUIRETLS: a rule that verifies what the DNS says", zone: mxOnly, rule: rule(mx.Rule{Level: mx.LevelVerify}), sts: noSTS(mtasts.NoRecord), m: requireTLS, want: "550 5.7.10 policy"},
 		{rfc: "8689 §4.2.1", name: "REQUIRETLS: a rule that vouches for names", zone: mxOnly, rule: rule(mx.Rule{Level: mx.LevelVerify, Names: []string{"a.example"}}), m: requireTLS, want: "verify requiretls a.example"},
 		{rfc: "8689 §4.2.1", name: "REQUIRETLS: a rule that asks for DANE", zone: signed, rule: rule(mx.Rule{Level: mx.LevelDANE}), m: requireTLS, want: "451 4.7.4 policy"},
 		{rfc: "none", name: "REQUIRETLS relaxed: nothing", zone: mxOnly, sts: noSTS(mtasts.NoRecord), m: requireTLS, relax: true, want: "verify requiretls mx.example.org"},
@@ -166,6 +169,16 @@ func TestPolicies(t *testing.T) {
 			m.Envelope.MailParams.RequireTLS = tt.m == requireTLS || tt.m == both
 			policy, err := resolve(t, policies, &mx.Router{Resolver: zone}, domain, m)
 			got := describe(policy, err)
+			sni := policy.ServerName
+			switch policy.Level {
+			case mx.LevelDANE:
+				sni = policy.Names[0] // the base domain: RFC 7672 §2.2.3
+			case mx.LevelVerify:
+				sni = identity(t, zone, domain)
+			}
+			if policy.ServerName != sni {
+				t.Errorf("asks for %q, want %q", policy.ServerName, sni)
+			}
 			if got != tt.want {
 				t.Errorf("RFC %s: %q, want %q (%v, %v)", tt.rfc, got, tt.want, policy.String(), err)
 			}
@@ -174,6 +187,19 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// identity is the name, or the address, of the first host of a domain.
+func identity(t *testing.T, zone *dnstest.Zone, domain string) string {
+	t.Helper()
+	if addr, ok := (smtp.Mailbox{Domain: domain}).Literal(); ok {
+		return addr.String()
+	}
+	route, err := (&mx.Router{Resolver: zone}).Route(t.Context(), domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return route.Hosts[0].Name
 }
 
 // resolve returns the policy for the first host of a domain.

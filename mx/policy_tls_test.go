@@ -54,6 +54,7 @@ func newPKI(t testing.TB) *pki {
 	leaf("expired", ca, caKey, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, ca)
 	leaf("other name", ca, caKey, func(c *x509.Certificate) { c.DNSNames = []string{"example.com"} }, ca)
 	leaf("wildcard", ca, caKey, func(c *x509.Certificate) { c.DNSNames = []string{"*.example.org"} }, ca)
+	leaf("dot", ca, caKey, func(c *x509.Certificate) { c.DNSNames = []string{".example.org"} }, ca)
 	leaf("domain", ca, caKey, func(c *x509.Certificate) { c.DNSNames = []string{"example.org"} }, ca)
 	leaf("stranger", stranger, strangerKey, nil, stranger)
 	leaf("self", nil, nil, nil)
@@ -154,6 +155,7 @@ func TestTLSConfig(t *testing.T) {
 		"expired":    "encrypt, dane ee",
 		"other name": "encrypt",
 		"wildcard":   "encrypt, verify, verify many, verify SNI, below, dane ta, dane SNI",
+		"dot":        "encrypt",
 		"domain":     "encrypt, verify many",
 		"stranger":   "encrypt",
 		"self":       "encrypt, dane ee",

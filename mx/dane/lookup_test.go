@@ -117,6 +117,11 @@ func TestLookupStalls(t *testing.T) {
 func TestUsable(t *testing.T) {
 	ca := issue(nil, authority("CA"))
 	mx := issue(ca, server("mx.example"))
+	var many []string
+	for i := range 1500 {
+		many = append(many, fmt.Sprintf("mx%d.example", i))
+	}
+	long := issue(ca, server(many...))
 	r := func(usage, selector, matching uint8, octets int) dns.TLSARecord {
 		return dns.TLSARecord{Usage: usage, Selector: selector, MatchingType: matching, Data: make([]byte, octets)}
 	}
@@ -157,7 +162,8 @@ func TestUsable(t *testing.T) {
 		{"6698 §2.1.2", "octets behind a certificate", with(record(2, 0, 0, ca), 0), false},
 		{"6698 §2.1.2", "octets behind a key", with(record(2, 1, 0, ca), 0), false},
 		{"6698 §2.1.2", "an RSA key of a size that costs", dns.TLSARecord{Usage: 2, Selector: 1, Data: hugeKey()}, false},
-		{"6698 §2.1.2", "very long", with(record(3, 0, 0, mx), make([]byte, 1<<15)...), false},
+		{"6698 §2.1.2", "very long", record(3, 0, 0, long), false},
+		{"6698 §2.1.2", "a digest of something very long", record(3, 0, 1, long), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := len(dane.Usable([]dns.TLSARecord{tt.record})) == 1; got != tt.usable {

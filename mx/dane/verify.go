@@ -93,7 +93,7 @@ func (v *Verifier) issued(presented []*x509.Certificate, authorities []dns.TLSAR
 func (v *Verifier) named(leaf *x509.Certificate, chains [][]*x509.Certificate) error {
 	var first error
 	for _, name := range v.Names {
-		err := leaf.VerifyHostname(plain(name))
+		err := leaf.VerifyHostname(name)
 		if err == nil || !constrained(chains) && commonName(leaf, name) {
 			return nil
 		}
@@ -105,7 +105,7 @@ func (v *Verifier) named(leaf *x509.Certificate, chains [][]*x509.Certificate) e
 // commonName reports whether the certificate holds a name where older ones have
 // it, which counts if it has no other (RFC 7672 §3.2.3).
 func commonName(c *x509.Certificate, name string) bool {
-	if len(c.DNSNames) > 0 || !dns.ValidName(name) {
+	if len(c.DNSNames) > 0 {
 		return false
 	}
 	held, name := plain(c.Subject.CommonName), plain(name)

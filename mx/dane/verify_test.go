@@ -232,6 +232,11 @@ func TestNames(t *testing.T) {
 		}
 	}
 	v := verifier(record(2, 1, 1, ca))
+	v.Names = []string{"mx"}
+	dots := issue(ca, func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "*.."} })
+	if got := kind(v.VerifyConnection(presented(dots, ca))); got != "hostname" {
+		t.Errorf("a wildcard for nothing: %q", got)
+	}
 	v.Names = []string{""}
 	noName := issue(ca, func(*x509.Certificate) {})
 	if got := kind(v.VerifyConnection(presented(noName, ca))); got != "hostname" {

@@ -1,0 +1,141 @@
+package mx_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/mx"
+	"github.com/postrider/postrider/mx/dns"
+	"github.com/postrider/postrider/mx/dns/dnstest"
+	"github.com/postrider/postrider/mx/tlsrpt"
+	"github.com/postrider/postrider/server/smtptest"
+)
+
+// What is asked of hosts that somebody chose: what their NextHop says, DANE where
+// it says nothing, more for REQUIRETLS. What is published about the domain, and the
+// rule for it, are about other hosts.
+func TestNextHopPolicies(t *testing.T) {
+	p := newPKI(t)
+	auth := client.PlainAuth("me", "secret of next hops")
+	relay := func(port string, hop mx.NextHop) *mx.NextHop {
+		hop.Hosts = []string{"[mx.example.org]" + port}
+		return &hop
+	}
+	pin := func(port int, r string) string { return strings.Replace(r, "_25.", fmt.Sprintf("_%d.", port), 1) }
+	good, other := tlsaLine("mx.example.org", p.pin("good")), tlsaLine("mx.example.org", p.pin("other key"))
+	const secure = "mx.example.org A 192.0.2.1\nexample.org SECURE\n"
+	const insecure = "mx.example.org A 192.0.2.1\n"
+	for _, tt := range []struct {
+		rfc        string
+		name       string
+		zone       string
+		hop        *mx.NextHop
+		requireTLS bool
+		policy     string
+		want       string
+	}{
+		{"7672 §2.2.2", "DANE", secure + good, relay("", mx.NextHop{}), false, "dane dane mx.example.org", "relayed 250 2.0.0"},
+		{"7672 §2.2.2", "DANE, another key", secure + other, relay("", mx.NextHop{}), false, "dane dane mx.example.org", "deferred policy 451 4.7.5 ours"},
+		{"7672 §2.2.3", "DANE for the port", secure + pin(587, good) + other, relay(":587", mx.NextHop{}), false, "dane dane mx.example.org", "relayed 250 2.0.0"},
+		{"7672 §2.2.3", "DANE for another port", secure + other, relay(":587", mx.NextHop{}), false, "may default", "relayed 250 2.0.0"},
+		{"none", "nothing", insecure, relay("", mx.NextHop{}), false, "may default", "relayed 250 2.0.0"},
+		{"none", "DANE demanded", secure + good, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelDANE}}), false, "dane operator mx.example.org", "relayed 250 2.0.0"},
+		{"none", "DANE demanded, another key", secure + other, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelDANE}}), false, "dane operator mx.example.org", "deferred policy 451 4.7.5 ours"},
+		{"none", "DANE demanded, without", secure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelDANE}}), false, "none", "deferred policy 451 4.7.4 ours"},
+		{"none", "DANE demanded, records given", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelDANE, TLSA: []dns.TLSARecord{p.pin("good")}}}), false, "dane operator mx.example.org", "relayed 250 2.0.0"},
+		{"none", "other names demanded", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelVerify, Names: []string{"example.com"}}}), false, "verify operator example.com", "deferred policy 451 4.7.5 ours"},
+		{"none", "credentials", secure + other, relay("", mx.NextHop{Auth: auth, Credentials: "me"}), false, "verify operator mx.example.org", "deferred local 454 4.7.0 ours"}, // TLS is good, and the server offers no AUTH
+		{"8689 §4.2.1", "REQUIRETLS", insecure, relay("", mx.NextHop{}), true, "verify requiretls mx.example.org", "relayed 250 2.0.0"},
+		{"8689 §4.2.1", "REQUIRETLS, DANE", secure + good, relay("", mx.NextHop{}), true, "dane requiretls mx.example.org", "relayed 250 2.0.0"},
+		{"8689 §4.2.1", "REQUIRETLS, encryption would do for others", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelEncrypt}}), true, "verify requiretls mx.example.org", "relayed 250 2.0.0"},
+		{"8689 §4.2.1", "REQUIRETLS, plaintext would do for others", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelNone}}), true, "verify requiretls mx.example.org", "relayed 250 2.0.0"},
+		{"8689 §4.2.1", "REQUIRETLS, and more", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelDANE, TLSA: []dns.TLSARecord{p.pin("other key")}}}), true, "dane requiretls mx.example.org", "failed policy 550 5.7.10 ours"},
+		{"8689 §4.4", "REQUIRETLS at its end", insecure, relay("", mx.NextHop{LMTP: true}), true, "may operator mx.example.org", "delivered 250 2.0.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNetwork(t)
+			n.server("192.0.2.1", serverOfKind(p, "good"), func(s *smtptest.Server) {
+				if tt.hop.LMTP {
+					smtptest.LMTP(s)
+				}
+			})
+			c := n.client(dnstest.MustParse(tt.zone))
+			c.TLSConfig = &tls.Config{RootCAs: p.roots}
+			c.Policies = &mx.Policies{MTASTS: panics{}, Operator: func(string) *mx.Rule { panic("asked for a rule") }}
+			c.NextHop = func(string, *mx.Message) *mx.NextHop { return tt.hop }
+			got := "none"
+			c.Trace = &mx.Trace{
+				TLS: func(_ context.Context, s tlsrpt.Session) { t.Errorf("the domain hears %+v", s) },
+				Attempted: func(_ context.Context, a *mx.Attempt) {
+					if a.Addr != "" {
+						got = describe(a.Policy, nil)
+					}
+				},
+			}
+			m := message(t, "to@example.com")
+			m.Envelope.MailParams.RequireTLS = tt.requireTLS
+			results, _ := c.Deliver(t.Context(), "example.com", m)
+			if outcome := sentence(results[0]); outcome != tt.want || got != tt.policy {
+				t.Errorf("RFC %s: %s by %q, want %s by %q (%v)", tt.rfc, outcome, got, tt.want, tt.policy, results[0].Err)
+			}
+		})
+	}
+}
+
+// What REQUIRETLS comes to at hosts that do not offer it, by the RFC and relaxed.
+func TestRelaxRequireTLS(t *testing.T) {
+	p := newPKI(t)
+	for _, tt := range []struct {
+		name    string
+		kind    string
+		offered bool
+		relax   bool
+		hop     *mx.NextHop
+		want    string
+		says    string // in MAIL
+	}{
+		{"offered", "good", true, false, nil, "relayed 250 2.0.0", "REQUIRETLS"},
+		{"not offered", "good", false, false, nil, "failed policy 550 5.7.30 ours", ""},
+		{"relaxed, offered", "good", true, true, nil, "relayed 250 2.0.0", "REQUIRETLS"},
+		{"relaxed, not offered", "good", false, true, nil, "relayed 250 2.0.0", "MAIL"},
+		{"relaxed, another's certificate", "other name", false, true, nil, "failed policy 550 5.7.10 ours", ""},
+		{"relaxed, no STARTTLS", "no STARTTLS", false, true, nil, "failed policy 550 5.7.10 ours", ""},
+		{"relaxed, not offered by the next hop", "good", false, true, &mx.NextHop{Hosts: []string{"[mx.example.org]"}, Policy: &mx.Policy{}}, "relayed 250 2.0.0", "MAIL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNetwork(t)
+			s := n.server("192.0.2.1", serverOfKind(p, tt.kind))
+			if !tt.offered {
+				s.Hide("REQUIRETLS")
+			}
+			c := n.client(dnstest.MustParse(signed))
+			c.TLSConfig = &tls.Config{RootCAs: p.roots}
+			c.Policies = &mx.Policies{RelaxRequireTLS: tt.relax}
+			c.NextHop = func(string, *mx.Message) *mx.NextHop { return tt.hop }
+			attempts := 0
+			c.Trace = &mx.Trace{Attempted: func(context.Context, *mx.Attempt) { attempts++ }}
+			m := message(t, "to@example.org")
+			m.Envelope.MailParams.RequireTLS = true
+			results, _ := c.Deliver(t.Context(), "example.org", m)
+			if got := sentence(results[0]); got != tt.want || attempts != 1 || len(n.dialled()) != 1 {
+				t.Errorf("%s in %d attempts, want %s: %v", got, attempts, tt.want, results[0].Err)
+			}
+			said := ""
+			for line := range strings.Lines(strings.Join(s.Transcripts(), "")) {
+				if strings.Contains(line, "C: MAIL") {
+					said = "MAIL"
+					if strings.Contains(line, " REQUIRETLS") {
+						said = "REQUIRETLS"
+					}
+				}
+			}
+			if said != tt.says {
+				t.Errorf("said %q, want %q", said, tt.says)
+			}
+		})
+	}
+}
