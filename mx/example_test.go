@@ -57,8 +57,10 @@ func ExampleHost() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%+v\n", route.Hosts)
-	// Output: [{Name:mx1.example.org Preference:10 Port:0}]
+	for _, h := range route.Hosts {
+		fmt.Println(h.Preference, h.Name)
+	}
+	// Output: 10 mx1.example.org
 }
 
 func ExampleAddrs() {

@@ -37,7 +37,9 @@ type NextHop struct {
 	// themselves.
 	Credentials string
 	// Policy is what TLS has to prove. If nil: with Auth, that the certificate is
-	// good for the host's name; with LMTP nothing; else what any host has to.
+	// good for the host's name, or, if that is from MX records without DNSSEC, for
+	// their domain or a name below; with LMTP nothing; else what any host has to.
+	// Without Names it is these as well.
 	Policy *Policy
 	// Hello and LocalAddrs are as in Client. If empty, those of the Client.
 	Hello      string
@@ -71,7 +73,11 @@ func (r *Router) Via(ctx context.Context, domain string, hosts ...string) (*Rout
 		}
 		route.Secure = route.Secure && found.Secure
 		for _, h := range found.Hosts {
-			route.Hosts = append(route.Hosts, Host{Name: h.Name, Preference: uint16(i), Port: host.Port})
+			h.Preference, h.Port = uint16(i), host.Port
+			if !found.Implicit {
+				h.hop = found.Domain
+			}
+			route.Hosts = append(route.Hosts, h)
 		}
 	}
 	if len(route.Hosts) == 0 {
@@ -153,9 +159,28 @@ func (d *delivery) chosen(p Policy, host Host) Policy {
 		p.relaxed = d.c.relaxed()
 	}
 	if len(p.Names) == 0 {
-		p.Names = []string{host.identity()}
+		p.Names = d.route.names(host)
 	}
 	return p
+}
+
+// names are those that a certificate of a host may be for: its own, unless it comes
+// from an MX record that anybody could have forged. That takes mail, and
+// credentials, to no host that its NextHop does not know.
+func (r *Route) names(h Host) []string {
+	if r.vouches(h) {
+		return []string{h.identity()}
+	}
+	domain := r.Domain
+	if r.Explicit {
+		domain = h.hop
+	}
+	return []string{domain, "." + domain}
+}
+
+// vouches reports whether it is certain that the mail goes to this host.
+func (r *Route) vouches(h Host) bool {
+	return r.Secure || r.Implicit || r.Literal || r.Explicit && h.hop == ""
 }
 
 // identity is what a certificate must be for: the name, or the address without what

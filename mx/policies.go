@@ -191,7 +191,7 @@ func (q *question) dane() (Policy, error) {
 	if len(records.Usable) == 1 {
 		policy.Why = "1 TLSA record at " + records.Base
 	}
-	also := []string{lowerName(q.host.Name)} // RFC 7671 §7
+	also := []string{lowerName(q.host.Name), q.host.hop} // RFC 7671 §7
 	if !q.route.Explicit {
 		also = append(also, q.route.Domain, q.route.Canonical) // RFC 7672 §3.2.2
 	}

@@ -301,6 +301,19 @@ func TestPoliciesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// DANE is about the port that is connected to (RFC 7672 §2.2.3).
+func TestPoliciesPort(t *testing.T) {
+	n := newNetwork(t)
+	n.server("192.0.2.1")
+	zone := dnstest.MustParse(signed + strings.Replace(pinned, "_25.", "_2525.", 1)[len(signed):])
+	c := n.client(zone)
+	c.Port = 2525
+	results, err := c.Deliver(t.Context(), "example.org", message(t, "to@example.org"))
+	if err == nil || results[0].Policy.Level != mx.LevelDANE {
+		t.Errorf("%s: %v", results[0].Policy.String(), err)
+	}
+}
+
 func TestRules(t *testing.T) {
 	rules := mx.Rules{
 		"*":              {Level: mx.LevelEncrypt},

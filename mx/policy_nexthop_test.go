@@ -21,6 +21,11 @@ import (
 func TestNextHopPolicies(t *testing.T) {
 	p := newPKI(t)
 	auth := client.PlainAuth("me", "secret of next hops")
+	byMX := func(hop mx.NextHop) *mx.NextHop {
+		hop.Hosts = []string{"example.net"}
+		return &hop
+	}
+	const forged = mxOnly + "example.net MX 10 mx.example.org\n"
 	relay := func(port string, hop mx.NextHop) *mx.NextHop {
 		hop.Hosts = []string{"[mx.example.org]" + port}
 		return &hop
@@ -49,6 +54,11 @@ func TestNextHopPolicies(t *testing.T) {
 		{"none", "DANE demanded, records given", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelDANE, TLSA: []dns.TLSARecord{p.pin("good")}}}), false, "dane operator mx.example.org", "relayed 250 2.0.0"},
 		{"none", "other names demanded", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelVerify, Names: []string{"example.com"}}}), false, "verify operator example.com", "deferred policy 451 4.7.5 ours"},
 		{"none", "credentials", secure + other, relay("", mx.NextHop{Auth: auth, Credentials: "me"}), false, "verify operator mx.example.org", "deferred local 454 4.7.0 ours"}, // TLS is good, and the server offers no AUTH
+		{"none", "credentials, where the MX records may be forged", forged, byMX(mx.NextHop{Auth: auth, Credentials: "me"}), false, "verify operator example.net .example.net", "deferred policy 451 4.7.5 ours"},
+		{"none", "credentials, where the MX records are signed", forged + "example.net SECURE", byMX(mx.NextHop{Auth: auth, Credentials: "me"}), false, "verify operator mx.example.org", "deferred local 454 4.7.0 ours"},
+		{"7672 §3.2.2", "DANE, by MX records", forged + "example.net SECURE\nexample.org SECURE\n" + good, byMX(mx.NextHop{}), false, "dane dane mx.example.org example.net", "relayed 250 2.0.0"},
+		{"8689 §4.2.1", "REQUIRETLS, by MX records that may be forged", forged, byMX(mx.NextHop{}), true, "verify requiretls example.net .example.net", "failed policy 550 5.7.10 ours"},
+		{"8689 §4.2.1", "REQUIRETLS, by no MX records", "example.net A 192.0.2.1", byMX(mx.NextHop{}), true, "verify requiretls example.net", "failed policy 550 5.7.10 ours"},
 		{"8689 §4.2.1", "REQUIRETLS", insecure, relay("", mx.NextHop{}), true, "verify requiretls mx.example.org", "relayed 250 2.0.0"},
 		{"8689 §4.2.1", "REQUIRETLS, DANE", secure + good, relay("", mx.NextHop{}), true, "dane requiretls mx.example.org", "relayed 250 2.0.0"},
 		{"8689 §4.2.1", "REQUIRETLS, encryption would do for others", insecure, relay("", mx.NextHop{Policy: &mx.Policy{Level: mx.LevelEncrypt}}), true, "verify requiretls mx.example.org", "relayed 250 2.0.0"},

@@ -50,6 +50,7 @@ func TestTLSReports(t *testing.T) {
 				c.Policies.MTASTS = sts{"example.org": stsPolicy("enforce", "mx.example.org")}
 			}},
 		{rfc: "8460 §4.4", name: "two messages over one connection", zone: mxOnly, want: "no-policy-found  192.0.2.1", send: 2},
+		{rfc: "8460 §4.4", name: "two messages over one connection, DANE that cannot be used", zone: unusable, want: "tlsa tlsa-invalid 192.0.2.1", send: 2},
 		{rfc: "8460 §4.4", name: "TLS breaks, plaintext does not", zone: mxOnly, want: "no-policy-found validation-failure 192.0.2.1",
 			set: func(_ *mx.Client, s *smtptest.Server) {
 				s.Fault(smtptest.On("STARTTLS").Raw("220 go\r\n").Drop())

@@ -69,12 +69,8 @@ func (q *question) rule(r *Rule) (Policy, error) {
 		return found, err
 	case LevelVerify:
 		policy.ServerName, policy.Names = q.host.identity(), r.Names
-		switch {
-		case len(r.Names) > 0:
-		case q.vouched():
-			policy.Names = []string{q.host.identity()}
-		default:
-			policy.Names = []string{q.route.Domain, "." + q.route.Domain}
+		if len(r.Names) == 0 {
+			policy.Names = q.route.names(q.host)
 		}
 	}
 	return policy, nil
@@ -86,12 +82,6 @@ func (q *question) noRecords() error {
 		s.Result, s.Reason = tlsrpt.DANERequired, "no TLSA records"
 	}
 	return noDANE.at(q.route.Domain, q.host.Name, nil)
-}
-
-// vouched reports whether it is certain that the host takes the domain's mail: not
-// if a DNS without DNSSEC has named it.
-func (q *question) vouched() bool {
-	return q.route.Secure || q.route.Implicit || q.route.Explicit || q.route.Literal
 }
 
 // requireTLS is the policy of a message with REQUIRETLS: the host is the right one,
@@ -113,7 +103,11 @@ func (q *question) authenticated(rule *Rule) (Policy, error) {
 	}
 	policy = Policy{Level: LevelVerify, ServerName: q.host.identity(), Names: []string{q.host.identity()}}
 	policy.Why = "the host's name is authenticated"
-	if q.vouched() {
+	if q.route.vouches(q.host) {
+		return policy, nil
+	}
+	if q.route.Explicit {
+		policy.Names, policy.Why = q.route.names(q.host), "the next hop is authenticated"
 		return policy, nil
 	}
 	found, err := q.lookUpSTS() // §4.2.1: without DNSSEC it has to name the host

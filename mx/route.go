@@ -35,6 +35,8 @@ type Host struct {
 	Preference uint16
 	// Port is the port to connect to. If zero, the one of the Client.
 	Port uint16
+
+	hop string // the domain of a NextHop whose MX record names the host
 }
 
 // Addrs are the addresses of a host.
