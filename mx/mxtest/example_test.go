@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log"
 	"net/netip"
+	"time"
 
 	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/dns"
+	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/mxtest"
 	"github.com/postrider/postrider/server/smtptest"
 	"github.com/postrider/postrider/smtp"
@@ -87,4 +89,43 @@ func ExampleLink() {
 	results, err := inet.Client().Deliver(context.Background(), "example.org", mail("you@example.org"))
 	fmt.Println(results[0].Addr, err)
 	// Output: 192.0.2.1:25 <nil>
+}
+
+// A host with TLSA records of its own, and one with those of another.
+func ExampleInternet_DANE() {
+	inet := mxtest.New(nil)
+	defer inet.Close()
+	mx1 := inet.Host("mx1.example.org", mxtest.SelfSigned)
+	mx2 := inet.Host("mx2.example.org")
+	inet.Domain("example.org", mxtest.MX(10, mx1), mxtest.MX(20, mx2))
+	inet.Sign("example.org")
+	inet.DANE(mx1)
+	inet.DANE(mx2, mx1.TLSA(3, 1, 1)) // not its own
+
+	c := inet.Client()
+	results, err := c.Deliver(context.Background(), "example.org", mail("you@example.org"))
+	fmt.Println(results[0].Host, results[0].Policy.Level, err)
+	mx1.SetLink(mxtest.Refused)
+	c.CloseIdle()
+	results, _ = c.Deliver(context.Background(), "example.org", mail("you@example.org"))
+	fmt.Println(results[0].Host, results[0].Status, results[0].Reply)
+	// Output:
+	// mx1.example.org dane <nil>
+	// mx2.example.org deferred 451 4.7.5 TLS with the host has failed
+}
+
+// A policy that no host satisfies.
+func ExampleInternet_STS() {
+	inet := mxtest.New(nil)
+	defer inet.Close()
+	h := inet.Host("mx.example.org", mxtest.Expired)
+	inet.Domain("example.org", mxtest.MX(10, h))
+	inet.STS("example.org", mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"*.example.org"}, MaxAge: time.Hour})
+
+	results, _ := inet.Client().Deliver(context.Background(), "example.org", mail("you@example.org"))
+	fmt.Println(results[0].Policy.Level, results[0].Policy.Source)
+	fmt.Println(results[0].Status, results[0].Reply)
+	// Output:
+	// verify mta-sts
+	// deferred 451 4.7.5 TLS with the host has failed
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/dns"
 	"github.com/postrider/postrider/mx/dns/dnstest"
+	"github.com/postrider/postrider/mx/mtasts"
 )
 
 // An Internet has hosts and a DNS that knows them. All methods are safe for
@@ -129,13 +130,14 @@ func (n *Internet) show() {
 	}
 }
 
-// Client returns a Client that knows no other internet: its resolver, its roots
-// and its network are this one's. It waits 10 seconds at most for whatever a host
-// does. Its fields may be changed before the first call, and it is closed with the
-// Internet.
+// Client returns a Client that knows no other internet: its resolver, its roots,
+// its policies and its network are this one's. It waits 10 seconds at most for
+// whatever a host does. Its fields, and those of its Router and Policies, may be
+// changed before the first call. It is closed with the Internet.
 func (n *Internet) Client() *mx.Client {
 	c := &mx.Client{
 		Router:    &mx.Router{Resolver: n.Zone, Usable: n.usable()},
+		Policies:  &mx.Policies{Resolver: n.Zone, MTASTS: n.MTASTS()},
 		Hello:     "client.example",
 		Port:      n.Port,
 		Dial:      n.DialFrom,
@@ -148,7 +150,18 @@ func (n *Internet) Client() *mx.Client {
 	return c
 }
 
-// usable is for Router.Usable: with Loopback, hosts are on loopback.
+// MTASTS returns what finds the policies of MTA-STS. Its fields may be changed
+// before the first call.
+func (n *Internet) MTASTS() *mtasts.Cache {
+	return &mtasts.Cache{Resolver: n.Zone, Fetcher: &mtasts.Fetcher{
+		Resolver: n.Zone,
+		Allow:    n.usable(),
+		RootCAs:  n.RootCAs(),
+		Dial:     n.Dial,
+	}}
+}
+
+// usable says which addresses hosts have, if not those of hosts elsewhere.
 func (n *Internet) usable() func(netip.Addr) bool {
 	if n.loopback == nil {
 		return nil

@@ -12,19 +12,10 @@ import (
 	"github.com/postrider/postrider/mx/mxtest"
 )
 
-// policies is a Cache in an Internet.
-func policies(inet *mxtest.Internet) *mtasts.Cache {
-	return &mtasts.Cache{Resolver: inet.Zone, Fetcher: &mtasts.Fetcher{
-		Resolver: inet.Zone,
-		RootCAs:  inet.RootCAs(),
-		Dial:     inet.Dial,
-	}}
-}
-
 func TestSTS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inet := mxtest.New(t)
-		cache := policies(inet)
+		cache := inet.MTASTS()
 		lookup := func() string {
 			r, err := cache.Lookup(t.Context(), "example.org")
 			if err != nil {
@@ -64,7 +55,7 @@ func TestSTSOptions(t *testing.T) {
 	inet.STS("moved.example", policy, mxtest.Web(http.RedirectHandler("https://elsewhere.example/", http.StatusFound)))
 	inet.STS("foreign.example", policy, mxtest.Untrusted)
 	inet.STS("good.example", policy)
-	cache := policies(inet)
+	cache := inet.MTASTS()
 	for domain, want := range map[string]mtasts.Reason{
 		"late.example":    mtasts.WebPKIInvalid,
 		"moved.example":   mtasts.FetchFailed,
