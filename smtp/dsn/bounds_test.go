@@ -109,6 +109,28 @@ func TestManyRecipients(t *testing.T) {
 	}
 }
 
+// Of a value with more lines than are kept the rest is left out, wherever it is cut.
+func TestEndlessValues(t *testing.T) {
+	for _, line := range []string{" ", "\t", " 550-x", "\t550 x", " 550-" + strings.Repeat("x", 100)} {
+		for first := range len(line) + 2 {
+			value := "smtp; 550-" + strings.Repeat("x", first) + strings.Repeat("\n"+line, maxValue/len(line)+3)
+			for _, name := range []string{"Diagnostic-Code", "Remote-MTA", "Status", "X-A"} {
+				r, err := Parse(strings.NewReader("Content-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b\n" + name + ": " + value + "\nAction: failed\n"))
+				if err != nil || len(r.Recipients) != 1 || r.Recipients[0].Action != Failed {
+					t.Errorf("%s %q: %+v, %v", name, line, r, err)
+				}
+			}
+			for _, left := range []int{maxParsed, 200 + first} {
+				fields, _ := newLines(strings.NewReader("X: "+value), &room{left: left}).fields()
+				if n := len(fields[0].Value); n > min(left, maxValue) {
+					t.Errorf("%q: %d octets kept", line, n)
+				}
+				diagnostic{new(Typed)}.parse(fields[0].Value)
+			}
+		}
+	}
+}
+
 func TestTypedReply(t *testing.T) {
 	for _, test := range []struct{ kind, text, want string }{
 		{"smtp", "550 5.1.1 no such user", "550 5.1.1 no such user"},

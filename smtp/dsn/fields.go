@@ -176,7 +176,7 @@ func (v diagnostic) parse(raw string) {
 			code = trimmed[:3]
 		}
 		switch {
-		case i > 0 && code != "" && line[0] == ' ' && isReplyLine(trimmed, code): // RFC 3461 §9.2
+		case i > 0 && code != "" && strings.HasPrefix(line, " ") && isReplyLine(trimmed, code): // RFC 3461 §9.2
 			b.WriteByte('\n')
 		case i > 0:
 			b.WriteByte(' ')

@@ -147,7 +147,7 @@ func (l *lines) fields() (fields []Field, more bool) {
 				value = l.keep(value, line)
 			}
 		case line[0] == ' ' || line[0] == '\t':
-			if open {
+			if open && len(value) < maxValue && l.take(1) {
 				value = l.keep(append(value, '\n'), line)
 			}
 		default:
