@@ -47,7 +47,8 @@ func ParseReport(r io.Reader, limits ReportLimits) (*Report, error) {
 	if start, _ := b.Peek(3); string(start) == "\ufeff" {
 		b.Discard(3)
 	}
-	p := &parser{Decoder: json.NewDecoder(b), left: limits}
+	p := &parser{Decoder: json.NewDecoder(fullReader{b}), left: limits}
+	p.UseNumber()
 	report := new(Report)
 	err := p.report(report)
 	if err == nil {
@@ -78,6 +79,19 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
 		return 0, ErrReportTooLarge
+	}
+	return n, err
+}
+
+// A fullReader gives as much as is asked for: the decoder goes through the white
+// space that it has again after each read.
+type fullReader struct{ io.Reader }
+
+func (r fullReader) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Reader.Read(p[n:])
+		n += m
 	}
 	return n, err
 }

@@ -130,7 +130,7 @@ func (p *parser) object(member func(name string) error) error {
 	case token == nil:
 		return nil
 	case token != json.Delim('{'):
-		return fmt.Errorf("%.40v where an object should be", token)
+		return misplaced(token, "an object")
 	}
 	for p.More() {
 		token, err := p.Token()
@@ -154,7 +154,7 @@ func (p *parser) list(left *int, element func() error) error {
 	case token == nil:
 		return nil
 	case token != json.Delim('['):
-		return fmt.Errorf("%.40v where a list should be", token)
+		return misplaced(token, "a list")
 	}
 	for p.More() {
 		if *left--; *left < 0 {
@@ -176,7 +176,7 @@ func (p *parser) text(s *string) error {
 	}
 	text, ok := token.(string)
 	if !ok {
-		return fmt.Errorf("%.40v where a string should be", token)
+		return misplaced(token, "a string")
 	}
 	*s = text
 	return nil
@@ -201,7 +201,7 @@ func (p *parser) texts(list *[]string) error {
 	case ok:
 		return keep(text)
 	case token != json.Delim('['):
-		return fmt.Errorf("%.40v where a list of strings should be", token)
+		return misplaced(token, "a list of strings")
 	}
 	for p.More() {
 		var text string
@@ -223,15 +223,18 @@ func (p *parser) count(n *uint64) error {
 		return err
 	}
 	text, ok := token.(string)
-	if number, isNumber := token.(float64); isNumber {
-		text, ok = strconv.FormatFloat(number, 'f', -1, 64), true
+	if number, isNumber := token.(json.Number); isNumber {
+		text, ok = string(number), true
+		if f, err := number.Float64(); err == nil { // "1e3"
+			text = strconv.FormatFloat(f, 'f', -1, 64)
+		}
 	}
 	if !ok {
-		return fmt.Errorf("%.40v where a number should be", token)
+		return misplaced(token, "a number")
 	}
 	if *n, err = strconv.ParseUint(strings.TrimSpace(text), 10, 53); err != nil { // RFC 7493 §2.2
 		*n = 0
-		return fmt.Errorf("%.40q where a count should be", text)
+		return misplaced(text, "a count")
 	}
 	return nil
 }
@@ -255,7 +258,13 @@ func (p *parser) time(t *time.Time) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%.40q where a time should be", text)
+	return misplaced(text, "a time")
+}
+
+// misplaced is the error of a value that is another than it should be. Whoever wrote
+// the report chose it.
+func misplaced(value any, wanted string) error {
+	return fmt.Errorf("%.40q where %s should be", fmt.Sprint(value), wanted)
 }
 
 // skip passes over a value of a member that is not known.

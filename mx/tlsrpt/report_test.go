@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"io"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -256,6 +257,43 @@ func TestParseReportIsBounded(t *testing.T) {
 		_, err := tlsrpt.ParseReport(strings.NewReader(tt.text), tt.limits)
 		if tt.ok && err != nil || !tt.ok && err != tlsrpt.ErrReportTooLarge {
 			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// White space, however it arrives, is not gone through again and again.
+func TestParseReportTakesItsTime(t *testing.T) {
+	const size = 4 << 20
+	for _, text := range []string{strings.Repeat(" ", size), `{"x":[` + strings.Repeat("\n", size)} {
+		began := time.Now()
+		if _, err := tlsrpt.ParseReport(slowReader{strings.NewReader(text)}, tlsrpt.ReportLimits{}); err == nil {
+			t.Error("no error")
+		}
+		// It takes a tenth of a second at most; quadratic cost is ten seconds and more.
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%.10q takes %v", text, took)
+		}
+	}
+}
+
+// A slowReader gives little at a time, as a connection does.
+type slowReader struct{ io.Reader }
+
+func (r slowReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 512)]) }
+
+// What a report has said does not get into a log raw, or at length.
+func TestParseReportErrors(t *testing.T) {
+	evil := `"a\n\u001b[31m` + strings.Repeat("x", 1000) + `"`
+	for _, value := range []string{evil, strings.Repeat("9", 100_000), strings.Repeat("9", 1000) + "e999", "[" + evil + "]"} {
+		for _, text := range []string{
+			`%s`, `{"policies":%s}`, `{"policies":[%s]}`, `{"date-range":%s}`, `{"date-range":{"end-datetime":%s}}`,
+			`{"policies":[{"summary":{"total-failure-session-count":%s}}]}`, `{"policies":[{"failure-details":%s}]}`,
+		} {
+			text = strings.ReplaceAll(text, "%s", value)
+			_, err := tlsrpt.ParseReport(strings.NewReader(text), tlsrpt.ReportLimits{})
+			if err == nil || len(err.Error()) > 200 || strings.ContainsAny(err.Error(), "\n\x1b") {
+				t.Errorf("%.60s: %.300q", text, err)
+			}
 		}
 	}
 }
