@@ -26,7 +26,7 @@ const serverName = "mx.example.net"
 // PEM: a server's and the one of user.
 type certificates struct{ ca, cert, key, clientCert, clientKey []byte }
 
-func newCertificates(t *testing.T) certificates {
+func newCertificates(t *testing.T, names ...string) certificates {
 	t.Helper()
 	now := time.Now()
 	ca := &x509.Certificate{
@@ -46,7 +46,7 @@ func newCertificates(t *testing.T) certificates {
 		NotAfter:     ca.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{serverName, "localhost"},
+		DNSNames:     append([]string{serverName, "localhost"}, names...),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	person := &x509.Certificate{

@@ -40,6 +40,12 @@ ns IN A 127.0.0.1
 // that resolver.
 func startDNS(t *testing.T, zones []signedZone) *dns.Stub {
 	t.Helper()
+	return startDNSAt(t, freePort(t), zones)
+}
+
+// startDNSAt is startDNS with a resolver at a port.
+func startDNSAt(t *testing.T, resolver int, zones []signedZone) *dns.Stub {
+	t.Helper()
 	r := newRoot(t, "auth")
 	parent := signedZone{name: "example"}
 	for i := range zones {
@@ -49,7 +55,7 @@ func startDNS(t *testing.T, zones []signedZone) *dns.Stub {
 	anchor := parent.sign(t, r)
 	zones = append(slices.Clone(zones), parent)
 
-	authority, resolver := freePort(t), freePort(t)
+	authority := freePort(t)
 	nsd := fmt.Sprintf("server:\n  ip-address: 127.0.0.1@%d\n  username: root\n  chroot: \"\"\n  zonesdir: /zones\n  pidfile: \"\"\n"+
 		"  xfrdir: /tmp\n  xfrdfile: \"\"\n  zonelistfile: /tmp/zones\n  server-count: 1\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\n", authority)
 	unbound := fmt.Sprintf("server:\n  interface: 127.0.0.1@%d\n  username: \"\"\n  chroot: \"\"\n  directory: /tmp\n  pidfile: \"\"\n"+
