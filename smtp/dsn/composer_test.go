@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 		}},
 		{"mixed", "alice@example.org", simple, func(t *testing.T, c *Composer, m *Message) []Recipient {
 			a, b, d, e := recipient(t, "a@example.net"), recipient(t, "b@example.net"), recipient(t, "d@example.net"), recipient(t, "e@example.net")
-			b.Action, b.Notify = Relayed, smtp.NotifySuccess
+			b.Action, b.Notify, b.Diagnostic = Relayed, smtp.NotifySuccess, Diagnostic(smtp.Reply{Code: 250, Text: "queued"})
 			d.Notify = smtp.NotifyNever
 			return []Recipient{a, b, d, e}
 		}},

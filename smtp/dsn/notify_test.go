@@ -129,6 +129,11 @@ func TestStatusFromWhatIsKnown(t *testing.T) {
 		{Delivered, smtp.Reply{}, "2.0.0"},
 		{Relayed, smtp.Reply{Code: 250, Enhanced: smtp.Enh(1, 5)}, "2.1.5"},
 		{Expanded, smtp.Reply{}, "2.0.0"},
+		// A reply that was not the last word about the recipient.
+		{Delayed, smtp.Reply{Code: 554, Enhanced: smtp.Enh(7, 1)}, "4.7.1"},
+		{Delayed, smtp.Reply{Code: 554}, "4.0.0"},
+		{Failed, smtp.Reply{Code: 250}, "5.0.0"},
+		{Relayed, smtp.Reply{Code: 450, Enhanced: smtp.Enh(2, 1)}, "2.2.1"},
 	} {
 		r := recipient(t, "b@example.net")
 		r.Action, r.Notify, r.Diagnostic = test.action, success|failure|delay, Diagnostic(test.reply)

@@ -31,7 +31,7 @@ type Recipient struct {
 	Original    Typed     // ORCPT= of the recipient. If zero, it had none
 	Final       Typed     // the recipient, as the reporting MTA had it in the envelope
 	Action      Action    // what the reporting MTA did
-	Status      Status    // why. If zero, a Composer takes that of Diagnostic
+	Status      Status    // why. If zero, a Composer takes that of Diagnostic, in a class that goes with Action
 	RemoteMTA   Typed     // who has said what stands in Diagnostic. If zero, the reporting MTA itself
 	Diagnostic  Typed     // the reply that decided. If zero, unknown
 	LastAttempt time.Time // when delivery was tried last. If zero, unknown

@@ -34,6 +34,15 @@ func StatusOf(r smtp.Reply) Status {
 	return s
 }
 
+// of returns s in a class that goes with the action: a host may refuse for good what
+// others are still asked to take.
+func (s Status) of(a Action) Status {
+	if !s.IsZero() && (a != Failed || s.Class == 2) { // RFC 3464 §2.3.3: what was given up has failed with class 4, too
+		s.Class = a.class()
+	}
+	return s
+}
+
 // ParseStatus reads the value of the field. What follows the code, such as a
 // comment, is ignored. ok is false if there is no code.
 func ParseStatus(s string) (Status, bool) {

@@ -30,7 +30,7 @@ func (r *Report) tidy() error {
 		}
 		if to.Status.IsZero() {
 			if reply, ok := to.Diagnostic.Reply(); ok {
-				to.Status = StatusOf(reply)
+				to.Status = StatusOf(reply).of(to.Action)
 			}
 		}
 		if to.Status.IsZero() {
