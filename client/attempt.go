@@ -11,6 +11,7 @@ func (c *Client) deliver(w *waiter) (*Result, error) {
 	for {
 		conn, err := c.attempt(w)
 		if err == errAgain {
+			t.saidBy(conn) // what came before the part that goes again
 			if err = t.again(); err == nil {
 				w.fresh, t.redialled = true, true
 				continue

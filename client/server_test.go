@@ -44,6 +44,37 @@ func TestServerInfo(t *testing.T) {
 	}
 }
 
+// Who has the message already is not the business of the connection that is made
+// for those that are left.
+func TestServerInfoBeforeRedial(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		s := smtptest.NewServer(t, smtptest.NoTLS, func(s *smtptest.Server) { s.Config.Limits.MaxRecipients = 1 })
+		s.Fault(smtptest.On("MAIL").Skip(1).Times(1).Drop())
+		if refused {
+			s.Fault(smtptest.OnGreeting().Skip(1).Reply(554, "", "no"))
+		}
+		c := &client.Client{Addr: s.Addr, TLSMode: client.Plaintext}
+		env, err := smtp.NewEnvelope("me@example.com", "a@example.org", "b@example.org")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Send(t.Context(), env, content)
+		c.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first := res.Recipients[0]; first.Err != nil || first.Server == nil || first.Server.ConnID != 1 {
+			t.Errorf("refused %t: %+v", refused, first)
+		}
+		switch second := res.Recipients[1]; {
+		case refused && (second.Err == nil || second.Server != nil):
+			t.Errorf("%+v", second)
+		case !refused && (second.Err != nil || second.Server == nil || second.Server.ConnID != 2):
+			t.Errorf("%+v", second)
+		}
+	}
+}
+
 // A server that does not know DSN gets the message without its parameters if that
 // is asked for (RFC 3461 §5.2.2), and one that does gets them.
 func TestDropDSN(t *testing.T) {
