@@ -113,8 +113,11 @@ func (p *Policy) String() string {
 // connection made under the other. It is for client.Key.TLS.
 func (p *Policy) Class() string {
 	class := p.Level.String()
+	if p.ServerName != "" {
+		class += " " + p.ServerName
+	}
 	if p.Level >= LevelVerify {
-		class += " " + p.ServerName + " for " + strings.Join(p.Names, " ")
+		class += " for " + strings.Join(p.Names, " ")
 	}
 	if p.Level == LevelDANE {
 		class += " " + p.digest()

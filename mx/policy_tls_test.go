@@ -225,6 +225,7 @@ func TestClass(t *testing.T) {
 	a, b := p.pin("good"), p.pin("self")
 	same := [][]mx.Policy{
 		{{}, {Source: mx.SourceMTASTS, Names: []string{"mx.example.org"}}, {Source: mx.SourceTLSOptional, Why: "because"}},
+		{{Source: mx.SourceMTASTS, ServerName: "mx.example.org"}}, // testing: the certificate is reported on
 		{{Level: mx.LevelNone}},
 		{{Level: mx.LevelEncrypt}, {Level: mx.LevelEncrypt, Source: mx.SourceDANE}},
 		{{Level: mx.LevelVerify, Names: []string{"mx.example.org"}}, {Level: mx.LevelVerify, Names: []string{"mx.example.org"}, Source: mx.SourceRequireTLS}},
