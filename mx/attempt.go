@@ -18,11 +18,11 @@ func (d *delivery) try(a *Attempt, network, addr string, policy Policy) {
 	a.Addr, a.Policy = addr, policy
 	mode := d.mode(a.Host, policy)
 	err := d.send(a, network, mode)
-	if policy.relaxed && !a.relaxed && lacksRequireTLS(err) {
+	if policy.relaxed && lacksRequireTLS(err) && d.again() {
 		a.relaxed = true
 		err = d.send(a, network, mode)
 	}
-	if mode != client.Opportunistic || !tlsFailed(err) || d.ctx.Err() != nil {
+	if mode != client.Opportunistic || !tlsFailed(err) && !a.brokenTLS() || d.ctx.Err() != nil || !d.again() {
 		d.finish(a)
 		return
 	}
@@ -32,6 +32,9 @@ func (d *delivery) try(a *Attempt, network, addr string, policy Policy) {
 	d.send(again, network, client.Plaintext)
 	d.finish(again)
 }
+
+// again reports whether the content can be read once more.
+func (d *delivery) again() bool { return !d.used || d.m.Content.Reusable() }
 
 // lacksRequireTLS reports whether the message did not go because the host, which
 // has proved who it is, does not offer REQUIRETLS.
@@ -53,7 +56,7 @@ func (d *delivery) send(a *Attempt, network string, mode client.TLSMode) error {
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	key := d.key(a, network, mode)
 	res, err := d.c.pool.SendVia(ctx, key, func() (*client.Client, error) { return d.newClient(a, key, mode), nil }, d.envelope(a), d.m.Content)
-	a.sent = res.Recipients
+	a.sent, d.used = res.Recipients, true
 	if s := res.Recipients[0].Server; s != nil && a.Server == nil {
 		a.Server, a.Reused = s, true
 	}

@@ -25,7 +25,9 @@ import (
 // sends it again. Only if every host that was tried has failed for good, is a
 // recipient Failed.
 //
-// When ctx ends, Deliver returns at once and what is left is Deferred.
+// A content that can be read only once is closed in any case. When ctx ends,
+// Deliver returns at once and what is left is Deferred; a Read of the content, which
+// it cannot end, it waits for.
 func (c *Client) Deliver(ctx context.Context, domain string, m *Message) ([]Result, error) {
 	c.setUp()
 	d := &delivery{c: c, domain: domain, m: m, began: time.Now()}
@@ -39,6 +41,7 @@ func (c *Client) Deliver(ctx context.Context, domain string, m *Message) ([]Resu
 		d.pending[i] = i
 	}
 	d.run()
+	d.close()
 	if t := c.Trace; t != nil && t.Done != nil {
 		t.Done(ctx, domain, d.results)
 	}
@@ -60,6 +63,7 @@ type delivery struct {
 	addrs    int // that may still be tried
 	sessions int
 	tried    []string
+	used     bool // the content has been read for one of them
 }
 
 func (d *delivery) run() {
@@ -121,6 +125,16 @@ func (d *delivery) prepare() error {
 		return localFailure.at(d.domain, "", err)
 	}
 	return nil
+}
+
+// close closes a content that can be read only once and was not sent: nobody else
+// will.
+func (d *delivery) close() {
+	if content := d.m.Content; !content.Reusable() {
+		if r, err := content.Open(); err == nil {
+			r.Close()
+		}
+	}
 }
 
 var (
@@ -253,7 +267,7 @@ func (d *delivery) first(addr string, policy Policy) bool {
 
 // mayGoOn reports whether another address may be tried.
 func (d *delivery) mayGoOn() bool {
-	return len(d.pending) > 0 && d.addrs > 0 && d.sessions > 0 && d.ctx.Err() == nil
+	return len(d.pending) > 0 && d.addrs > 0 && d.sessions > 0 && d.again() && d.ctx.Err() == nil
 }
 
 // err is the error of Deliver.

@@ -329,7 +329,7 @@ func TestNothingToTry(t *testing.T) {
 // A content that can be read once goes to one address if it is long, to all if not.
 func TestContentReadOnce(t *testing.T) {
 	zone := dnstest.MustParse("example.org MX 10 a.example.org\nexample.org MX 20 b.example.org\na.example.org A 192.0.2.1\nb.example.org A 192.0.2.2\n")
-	for size, want := range map[int]string{100: "relayed 250 2.0.0", 100_000: "deferred local 451 4.3.0 ours"} {
+	for size, want := range map[int]string{100: "relayed 250 2.0.0", 100_000: "deferred host 451 4.4.1 ours"} {
 		n := newNetwork(t)
 		n.server("192.0.2.2", smtptest.NoTLS)
 		m := message(t, "to@example.org")
@@ -337,6 +337,77 @@ func TestContentReadOnce(t *testing.T) {
 		results, _ := n.client(zone).Deliver(t.Context(), "example.org", m)
 		equal(t, fmt.Sprint(size), sentences(results), []string{want})
 	}
+}
+
+// It is closed, whatever comes of the message, and its place is not taken by a
+// failure to read it again.
+func TestContentReadOnceIsClosed(t *testing.T) {
+	const hosts = "example.org MX 10 mx.example.org\n"
+	for _, tt := range []struct {
+		zone, to, want string
+	}{
+		{"example.org MX 0 .", "to@example.org", "failed site 556 5.1.10 ours"},
+		{"example.org SERVFAIL", "to@example.org", "deferred site 451 4.4.3 ours"},
+		{hosts, "to@example.org", "failed host 550 5.4.4 ours"},
+		{hosts + "mx.example.org A 192.0.2.1\nmx.example.org A 192.0.2.2", "to@example.org", "deferred host 451 4.4.1 ours"},
+		{hosts + "mx.example.org A 192.0.2.3", "to@example.org", "relayed 250 2.0.0"},
+		{hosts + "mx.example.org A 192.0.2.4", "to@example.org", "deferred policy 451 4.7.5 ours"},
+		{hosts, "", ""},
+	} {
+		for _, size := range []int{100, 100_000} {
+			if size == 100 && strings.HasSuffix(tt.want, "451 4.7.5 ours") {
+				continue // it goes again in plaintext
+			}
+			n := newNetwork(t)
+			n.server("192.0.2.3", smtptest.NoTLS)
+			n.script("192.0.2.4", startTLS("S: <close>"))
+			m := message(t, strings.Fields(tt.to)...)
+			r := &closeCounter{Reader: strings.NewReader(strings.Repeat("0123456789\r\n", size/12))}
+			m.Content = smtp.ReaderContent(r)
+			results, _ := n.client(dnstest.MustParse(tt.zone)).Deliver(t.Context(), "example.org", m)
+			equal(t, fmt.Sprintf("%q %d", tt.zone, size), sentences(results), strings.SplitAfterN(tt.want, "\n", len(results)))
+			if r.closed != 1 {
+				t.Errorf("%q %d: closed %d times", tt.zone, size, r.closed)
+			}
+		}
+	}
+}
+
+type closeCounter struct {
+	io.Reader
+	closed int
+}
+
+func (c *closeCounter) Close() error {
+	c.closed++
+	return nil
+}
+
+// That all connections are in use is no host's fault, and another host is no better.
+func TestAllConnectionsInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		for _, addr := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+			n.server(addr, smtptest.NoTLS)
+		}
+		c := n.client(dnstest.MustParse("busy.example A 192.0.2.1\nexample.org A 192.0.2.2\nexample.org A 192.0.2.3"))
+		c.Timeouts, c.MaxConns, c.AttemptTimeout = client.Timeouts{}, 1, time.Minute
+		from, to := io.Pipe() // a Read that nobody ends
+		m := message(t, "to@busy.example")
+		m.Content = smtp.Content{Open: func() (io.ReadCloser, error) { return io.NopCloser(from), nil }, Size: -1, Kind: smtp.KindExamined}
+		var busy sync.WaitGroup
+		busy.Go(func() { c.Deliver(t.Context(), "busy.example", m) })
+		synctest.Wait()
+		began := time.Now()
+		results, _ := c.Deliver(t.Context(), "example.org", message(t, "to@example.org"))
+		equal(t, "outcome", sentences(results), []string{"deferred local 451 4.3.2 ours"})
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		to.Close()
+		busy.Wait()
+		c.Close()
+	})
 }
 
 // Who tells the sender that he is waiting to hear from.

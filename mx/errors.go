@@ -102,6 +102,7 @@ var (
 	badMessage   = fault{554, smtp.Enh(6, 0), ScopeMessage, "the message cannot be sent as it is"}
 	localFailure = fault{451, smtp.Enh(3, 0), ScopeLocal, "a failure on this side"}
 	stopped      = fault{451, smtp.Enh(3, 2), ScopeLocal, "given up before the message could be delivered"}
+	noConn       = fault{451, smtp.Enh(3, 2), ScopeLocal, "too many connections are in use here"}
 	noNextHop    = fault{451, smtp.Enh(4, 4), ScopeLocal, "no next hop can be found"}
 	busy         = fault{451, smtp.Enh(4, 5), ScopeSite, "too many messages are on their way to the site"}
 	unreachable  = fault{451, smtp.Enh(4, 1), ScopeHost, "no connection to the host"}

@@ -15,9 +15,7 @@ import (
 // finish takes over what an attempt has come to: who has the message, who will
 // never, and who may still have it from another host.
 func (d *delivery) finish(a *Attempt) {
-	if d.ctx.Err() == nil {
-		a.Next = true
-	}
+	a.Next = d.ctx.Err() == nil && d.again()
 	open := d.pending[:0:0]
 	for i, at := range d.pending {
 		r, decided := d.outcome(a, i)
@@ -214,6 +212,13 @@ func tlsFailed(err error) bool {
 		errors.As(err, &refused) && refused.Verb == smtp.STARTTLS
 }
 
+// brokenTLS reports whether the connection broke behind the handshake, before it
+// could be used: over TLS 1.3 a server refuses the client's side of it only then.
+func (a *Attempt) brokenTLS() bool {
+	conn, failed := a.connErr.(*client.ConnError)
+	return failed && a.Server != nil && a.Server.TLS != nil && conn.Op == string(smtp.EHLO)
+}
+
 // fault sorts out an error that is no server's verdict.
 func (d *delivery) fault(a *Attempt, err error) (f fault, decided bool) {
 	var conn *client.ConnError
@@ -242,6 +247,8 @@ func (d *delivery) fault(a *Attempt, err error) (f fault, decided bool) {
 		return tooMany, true
 	case isConn && errors.As(err, &protocol):
 		return broken, false
+	case isConn && conn.Op == "waiting for a connection":
+		return noConn, true
 	case isConn && conn.Op == "dial":
 		return unreachable, false
 	case isConn && conn.Temporary():

@@ -51,6 +51,8 @@ var faults = []struct {
 	{"hangs up in the handshake, takes plaintext", "RFC 7435 §3", startTLS("S: 220 go\nS: <close>"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
 	{"no TLS behind STARTTLS, takes plaintext", "RFC 7435 §3", startTLS("S: 220 go\nS: <flush>\nS: 500 what is this"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
 	{"421 to STARTTLS, takes plaintext", "RFC 7435 §3", startTLS("S: 421 bye\nS: <close>"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
+	{"hangs up after the handshake, takes plaintext", "RFC 7435 §3", startTLS("S: 220 go\n<starttls>\nC: EHLO relay.example\nS: <close>"), plain("S: 550 5.7.1 no"), mx.Policy{}, "failed message 550 5.7.1", false},
+	{"421 after the handshake", "RFC 5321 §3.8", startTLS("S: 220 go\n<starttls>\nC: EHLO relay.example\nS: 421 bye\nS: <close>"), plain("S: 550 5.7.1 no"), mx.Policy{}, "deferred host 421", true},
 	{"hangs up at STARTTLS and in plaintext", "RFC 5321 §5.1", startTLS("S: <close>"), "S: <close>\n", mx.Policy{}, "deferred host 451 4.4.2 ours", true},
 
 	// STARTTLS, where somebody does.
