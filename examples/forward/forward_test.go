@@ -158,8 +158,12 @@ func TestTemporary(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if r := l.notice(t).Recipients[0]; r.Action != dsn.Failed || r.Status.Class != 4 {
+				r := l.notice(t).Recipients[0]
+				if r.Action != dsn.Failed || r.Status.Class != 4 {
 					t.Errorf("%+v", r)
+				}
+				if theirs := !strings.Contains(tt.name, "unknown"); theirs != (r.RemoteMTA.Host() == "mx.example.org") {
+					t.Errorf("said by %q", r.RemoteMTA)
 				}
 			})
 		})
@@ -279,6 +283,43 @@ func TestOwnHost(t *testing.T) {
 			}
 		} else if r := l.notice(t).Recipients[0]; r.Status.String() != "5.4.6" {
 			t.Errorf("%+v", r)
+		}
+		if got := l.hosts[2].Transcripts(); len(got) != 1 {
+			t.Errorf("the message has come back: %d connections", len(got))
+		}
+	})
+}
+
+// A sender who prefers delivery to TLS is heard by every hop (RFC 8689 §5).
+func TestTLSOptional(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l *line) {
+		l.inet.DANE(l.last, l.other.TLSA(3, 1, 1))
+		l.send(t, envelope(t, "me@example.com", "a@example.org"))
+		l.rest()
+		if len(l.last.Messages()) > 0 {
+			t.Error("DANE does not hold")
+		}
+		if _, err := l.send(t, envelope(t, "me@example.com", "a@example.org"), "TLS-Required: No\r\n"); err != nil {
+			t.Error(err)
+		}
+		l.rest()
+		if got := l.last.Messages(); len(got) != 1 || got[0].Header("TLS-Required") != "No" {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// If nobody has the message it is sent again as long as that may help somebody.
+func TestTemporaryForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(t, false)
+		l.last.Fault(smtptest.On("RCPT").For("full@example.org").Reply(452, "4.2.2", "full"))
+		l.last.Fault(smtptest.On("RCPT").Reply(550, "5.1.1", "no such user here"))
+		res, _ := l.send(t, envelope(t, "me@example.com", "nobody@example.org", "full@example.org", "none@example.org"))
+		for _, r := range res.Recipients {
+			if r.Reply.String() != "452 4.2.2 full" {
+				t.Errorf("%v: answered %q", r.To, r.Reply)
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +48,14 @@ func forwarderHost(inet *mxtest.Internet, f *forwarder) *mxtest.Host {
 }
 
 func newLine(t *testing.T, bounce bool, last ...func(*mxtest.Host)) *line {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Setenv("TMP", dir)
+	t.Cleanup(func() { // when all is at rest
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
 	inet := mxtest.New(t)
 	l := &line{inet: inet}
 	for i := range l.hops {
@@ -74,9 +83,9 @@ func (l *line) rest() { time.Sleep(10 * time.Minute) }
 
 const text = "Received: from nowhere by somewhere; Sun, 1 Feb 2026 10:00:00 +0000\r\nMessage-ID: <1@example.com>\r\nSubject: test\r\n\r\n.Hello.\r\n"
 
-func (l *line) send(t *testing.T, env smtp.Envelope) (*client.Result, error) {
+func (l *line) send(t *testing.T, env smtp.Envelope, fields ...string) (*client.Result, error) {
 	t.Helper()
-	return l.submit.Send(t.Context(), env, smtp.BytesContent([]byte(text)))
+	return l.submit.Send(t.Context(), env, smtp.BytesContent([]byte(strings.Join(fields, "")+text)))
 }
 
 func envelope(t *testing.T, from string, to ...string) smtp.Envelope {

@@ -78,7 +78,7 @@ func TestImportsPointDownwards(t *testing.T) {
 			}
 		}
 	}
-	for _, pkg := range []string{"smtp", "smtp/dsn", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "mx/mtasts", "mx/tlsrpt", "auth/spf"} {
+	for _, pkg := range []string{"smtp", "smtp/dsn", "internal/wire", "client", "server", "server/smtptest", "server/middleware", "server/prommetrics", "server/dnslist", "mx", "mx/dns", "mx/dns/dnstest", "mx/mtasts", "mx/mxtest", "mx/tlsrpt", "auth/spf"} {
 		if _, ok := code[path.Join(modulePath, pkg)]; !ok {
 			t.Errorf("package %s is missing", pkg)
 		}

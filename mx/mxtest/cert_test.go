@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/mx/dane"
 	"github.com/postrider/postrider/mx/dns"
@@ -74,8 +75,12 @@ func TestCertificates(t *testing.T) {
 	t.Run("today", func(t *testing.T) {
 		inet := mxtest.New(t)
 		h, late := inet.Host("mx.example.org", web), inet.Host("late.example.org", web, mxtest.Expired)
-		if _, err := handshake(t, inet, h, h.ClientTLSConfig()); err != nil {
-			t.Error(err)
+		for _, year := range []int{1990, time.Now().Year(), 2090} {
+			config := h.ClientTLSConfig()
+			config.Time = func() time.Time { return time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) }
+			if _, err := handshake(t, inet, h, config); err != nil {
+				t.Errorf("in %d: %v", year, err)
+			}
 		}
 		if _, err := handshake(t, inet, late, late.ClientTLSConfig()); err == nil {
 			t.Error("an expired certificate is good")
@@ -162,6 +167,10 @@ func TestDANE(t *testing.T) {
 	inet.DANE(h, old, h.TLSA(2, 0, 1), h.TLSA(0, 0, 1))
 	if got := lookup(25); len(got.Usable) != 2 || got.Unusable != 1 {
 		t.Errorf("a new key: %+v", got)
+	}
+	inet.DANE(h)
+	if got := lookup(25); fmt.Sprint(got.Usable) != fmt.Sprint([]dns.TLSARecord{h.TLSA(3, 1, 1)}) || got.Unusable > 0 {
+		t.Errorf("the old records are still there: %+v", got)
 	}
 }
 

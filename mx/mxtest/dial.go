@@ -111,8 +111,6 @@ func (n *Internet) connect(ctx context.Context, to netip.AddrPort, from netip.Ad
 	h := n.machine[to.Addr()]
 	n.mu.Unlock()
 	switch {
-	case n.closing():
-		return nil, net.ErrClosed
 	case h == nil:
 		return nil, syscall.EHOSTUNREACH
 	case h.link(to.Addr()) == Silent:
@@ -139,15 +137,6 @@ func (n *Internet) connect(ctx context.Context, to netip.AddrPort, from netip.Ad
 	}
 	at := door.Addr().(*net.TCPAddr).AddrPort()
 	return new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(to.Addr(), at.Port()).String())
-}
-
-func (n *Internet) closing() bool {
-	select {
-	case <-n.done:
-		return true
-	default:
-		return false
-	}
 }
 
 const portHTTPS = 443

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -65,9 +64,7 @@ func (n *Internet) Host(name string, options ...func(*Host)) *Host {
 	}
 	h.Config.Hostname = h.Name
 	h.Config.TLSConfig = &tls.Config{GetCertificate: h.certificate}
-	if n.t != nil {
-		h.Config.Logger = slog.New(slog.NewTextHandler(n.t.Output(), nil))
-	}
+	h.Config.Logger = n.logger()
 	for _, f := range options {
 		f(h)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -153,12 +154,20 @@ func (n *Internet) Client() *mx.Client {
 // MTASTS returns what finds the policies of MTA-STS. Its fields may be changed
 // before the first call.
 func (n *Internet) MTASTS() *mtasts.Cache {
-	return &mtasts.Cache{Resolver: n.Zone, Fetcher: &mtasts.Fetcher{
+	return &mtasts.Cache{Resolver: n.Zone, Logger: n.logger(), Fetcher: &mtasts.Fetcher{
 		Resolver: n.Zone,
 		Allow:    n.usable(),
 		RootCAs:  n.RootCAs(),
 		Dial:     n.Dial,
 	}}
+}
+
+// logger writes to the test's log. It is nil without a test, for the default.
+func (n *Internet) logger() *slog.Logger {
+	if n.t == nil {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(n.t.Output(), nil))
 }
 
 // usable says which addresses hosts have, if not those of hosts elsewhere.

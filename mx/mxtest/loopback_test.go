@@ -2,6 +2,7 @@ package mxtest_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -11,16 +12,14 @@ import (
 
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/dns"
+	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/mxtest"
+	"github.com/postrider/postrider/server/smtptest"
 )
 
 // A program outside knows the address of the DNS, its port, and nothing else.
 func TestLoopback(t *testing.T) {
-	if l, err := net.Listen("tcp", "127.0.0.2:0"); err != nil {
-		t.Skip("this machine has one address of loopback only")
-	} else {
-		l.Close()
-	}
+	needAddresses(t)
 	inet := mxtest.New(t, mxtest.Loopback)
 	h := inet.Host("mx1.example.org", mxtest.Addrs("127.0.0.5", "127.0.0.6"))
 	one, two := inet.Host("mx2.example.org"), inet.Host("mx3.example.org")
@@ -58,6 +57,44 @@ func TestLoopback(t *testing.T) {
 	if err != nil || results[0].Host != "mx1.example.org" || len(h.Messages()) != 1 {
 		t.Errorf("%+v, %v", results, err)
 	}
+}
+
+// TLS begins at once on each address.
+func TestLoopbackImplicitTLS(t *testing.T) {
+	needAddresses(t)
+	inet := mxtest.New(t, mxtest.Loopback)
+	h := inet.Host("smtp.example.org", mxtest.Addrs("127.0.0.5", "127.0.0.6"), mxtest.SMTP(smtptest.ImplicitTLS))
+	for _, addr := range h.Addrs {
+		conn, err := tls.Dial("tcp", netip.AddrPortFrom(addr, inet.Port).String(), h.ClientTLSConfig())
+		if err != nil {
+			t.Errorf("%v: %v", addr, err)
+			continue
+		}
+		conn.Close()
+	}
+}
+
+// Policies of MTA-STS are there for who dials by the Internet's methods.
+func TestLoopbackMTASTS(t *testing.T) {
+	needAddresses(t)
+	inet := mxtest.New(t, mxtest.Loopback)
+	h := inet.Host("mx.example.org")
+	inet.Domain("example.org", mxtest.MX(10, h))
+	inet.STS("example.org", mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"mx.example.org"}, MaxAge: time.Hour})
+	results, err := inet.Client().Deliver(t.Context(), "example.org", message(t, "a@example.org"))
+	if err != nil || results[0].Policy.Source != mx.SourceMTASTS {
+		t.Errorf("%+v, %v", results, err)
+	}
+}
+
+// needAddresses skips a test where 127.0.0.1 is all of loopback.
+func needAddresses(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skip("this machine has one address of loopback only")
+	}
+	l.Close()
 }
 
 func TestLoopbackHasOnePort(t *testing.T) {

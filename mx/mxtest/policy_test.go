@@ -192,6 +192,10 @@ func TestDANEBeforeMTASTS(t *testing.T) {
 		w.STS("example.org", mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"*.example.org"}, MaxAge: time.Hour})
 		w.Domain("example.org", mxtest.MX(10, w.mx1))
 		w.delivers("deferred 451 4.7.5", "mx1.example.org dane dane failed")
+		w.DANE(w.mx1)
+		w.STS("example.org", mtasts.Policy{Mode: mtasts.Enforce, MX: []string{"elsewhere.example"}, MaxAge: time.Hour})
+		time.Sleep(10 * time.Minute) // for the record to be asked for again
+		w.delivers("relayed by mx1.example.org over TLS", "mx1.example.org dane dane")
 	})
 }
 

@@ -338,6 +338,7 @@ func TestRemove(t *testing.T) {
 		{func() {}, "b.example", dns.A, "NXDOMAIN b.example. 5m0s"}, // nothing is below it any longer
 		{func() {}, "example", dns.A, "example. 5m0s"},
 		{func() { zone.Remove("c.example", dns.A) }, "c.example", dns.A, "NXDOMAIN c.example. 5m0s"},
+		{func() { zone.Add("d.example SERVFAIL"); zone.Remove("d.example"); zone.Add("d.example A 192.0.2.4") }, "d.example", dns.A, "'192.0.2.4' d.example. 5m0s"},
 		{func() { zone.Add("a.b.example A 192.0.2.9") }, "a.b.example", dns.A, "'192.0.2.9' a.b.example. 5m0s"},
 	} {
 		step.change()
