@@ -23,17 +23,20 @@ import (
 type pki struct {
 	roots *x509.CertPool
 	certs map[string]tls.Certificate
+	ca    *x509.Certificate
+	key   *ecdsa.PrivateKey
 }
 
 // newPKI makes certificates for mx.example.org: good, expired, of another name, of
 // an authority that is not trusted, of themselves, through an intermediate, and
 // without it.
 func newPKI(t testing.TB) *pki {
-	p := &pki{x509.NewCertPool(), map[string]tls.Certificate{}}
+	p := &pki{roots: x509.NewCertPool(), certs: map[string]tls.Certificate{}}
 	ca, caKey := p.issue(t, "CA", nil, nil, func(c *x509.Certificate) { c.IsCA = true })
 	sub, subKey := p.issue(t, "Sub CA", ca, caKey, func(c *x509.Certificate) { c.IsCA = true })
 	stranger, strangerKey := p.issue(t, "Other CA", nil, nil, func(c *x509.Certificate) { c.IsCA = true })
 	p.roots.AddCert(ca)
+	p.ca, p.key = ca, caKey
 	leaf := func(kind string, issuer *x509.Certificate, key *ecdsa.PrivateKey, change func(*x509.Certificate), also ...*x509.Certificate) {
 		c, k := p.issue(t, kind, issuer, key, func(c *x509.Certificate) {
 			c.DNSNames = []string{"mx.example.org"}
@@ -87,6 +90,13 @@ func (p *pki) issue(t testing.TB, name string, issuer *x509.Certificate, issuerK
 		t.Fatal(err)
 	}
 	return cert, key
+}
+
+// named makes a good certificate for a name.
+func (p *pki) named(t testing.TB, name string) tls.Certificate {
+	t.Helper()
+	c, key := p.issue(t, name, p.ca, p.key, func(c *x509.Certificate) { c.DNSNames = []string{name} })
+	return tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}
 }
 
 // pin is a TLSA record 3 1 1 for a certificate.
