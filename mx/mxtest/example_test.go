@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net/netip"
+	"os/exec"
 	"time"
 
 	"github.com/postrider/postrider/client"
@@ -89,6 +90,22 @@ func ExampleLink() {
 	results, err := inet.Client().Deliver(context.Background(), "example.org", mail("you@example.org"))
 	fmt.Println(results[0].Addr, err)
 	// Output: 192.0.2.1:25 <nil>
+}
+
+// A program outside of the test is told where the DNS is, and which port hosts have.
+func ExampleLoopback() {
+	inet := mxtest.New(nil, mxtest.Loopback)
+	defer inet.Close()
+	h := inet.Host("mx.example.org")
+	inet.Domain("example.org", mxtest.MX(10, h))
+
+	cmd := exec.Command("forward", "-for", "example.org", "-next", "[mx.example.org]", "-resolver", inet.DNS().String(), "-port", fmt.Sprint(inet.Port))
+	if err := cmd.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	messages, err := h.Wait(context.Background(), 1)
+	fmt.Println(messages, err)
 }
 
 // A host with TLSA records of its own, and one with those of another.

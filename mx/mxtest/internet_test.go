@@ -195,12 +195,12 @@ func TestLinks(t *testing.T) {
 			conn, err := inet.Dial(ctx, "tcp", netip.AddrPortFrom(addr, 25).String())
 			if err == nil {
 				conn.Close()
-				return "up", time.Since(began)
+				return mxtest.Up.String(), time.Since(began)
 			}
 			if n, ok := err.(net.Error); ok && n.Timeout() {
-				return "silent", time.Since(began)
+				return mxtest.Silent.String(), time.Since(began)
 			}
-			return "refused", time.Since(began)
+			return mxtest.Refused.String(), time.Since(began)
 		}
 		for _, step := range []struct {
 			link     mxtest.Link
