@@ -197,7 +197,7 @@ func (f *forwarder) notify(ctx context.Context, p *parcel, results []mx.Result) 
 	}
 	n, err := f.notices.Compose(&p.Message, recipients...)
 	if err == nil {
-		_, err = f.client.Deliver(ctx, p.Envelope.From.Domain, &mx.Message{Envelope: n.Envelope, Content: n.Content})
+		_, err = f.client.Deliver(ctx, p.Envelope.From.Domain, &mx.Message{Envelope: n.Envelope, Content: n.Content, TLSOptional: p.tlsOptional})
 	}
 	if err != nil && !errors.Is(err, dsn.ErrUnwanted) {
 		f.log.Error("the sender was not told", "sender", p.Envelope.From, "err", err)

@@ -145,6 +145,10 @@ func (c *Collector) room(n int) bool { return c.bytes+n <= cmp.Or(c.MaxBytes, de
 // Reports returns a report for each domain and each day in UTC that has ended
 // when now is, those of earlier days first, and removes them. Each is a copy of
 // the template, which names the reporter, with an ID of its own.
+//
+// Call it some time after midnight: a session that began the day before and has
+// not ended by then makes a second report for that day. Reporters wait for a time
+// of their own choosing, lest all reports come at once (RFC 8460 §4.1).
 func (c *Collector) Reports(now time.Time, template Report) []Report {
 	return c.reports(template, now.Unix()/int64(day/time.Second), true)
 }

@@ -82,7 +82,8 @@ type Notification struct {
 // ErrUnwanted is the error of composing a notification that nobody wants: the message
 // came with the null reverse-path, so that it may be a notification itself (RFC 3461
 // §5.2), or no recipient's NOTIFY asks for it. Who wants his postmaster to know puts
-// the postmaster's address into From of a copy of the Message.
+// the postmaster's address into From of a copy of the Message: once, and never for a
+// message to the postmaster, or notifications chase each other.
 var ErrUnwanted = errors.New("dsn: no notification is wanted")
 
 // Wanted reports whether the sender of a message wants to hear of r.

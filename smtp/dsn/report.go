@@ -22,7 +22,8 @@ type Report struct {
 	Returned smtp.Ret // how much of the message stands in the notification; "" for nothing
 	Header   []Field  // its header section, unfolded
 
-	// Truncated says that a parsed notification had more than the parser keeps.
+	// Truncated says that a parsed notification had more fields, recipients or header
+	// octets than the parser keeps; a single value that is too long is only cut.
 	Truncated bool
 }
 
