@@ -22,7 +22,7 @@ func (d *delivery) try(a *Attempt, network, addr string, policy Policy) {
 		a.relaxed = true
 		err = d.send(a, network, mode)
 	}
-	if mode != client.Opportunistic || !tlsFailed(err) && !a.brokenTLS() || d.ctx.Err() != nil || !d.again() {
+	if mode != client.Opportunistic || !tlsFailed(err) && !a.brokenTLS(err) || d.ctx.Err() != nil || !d.again() {
 		d.finish(a)
 		return
 	}

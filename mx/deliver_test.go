@@ -218,6 +218,21 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// TLS that fails on the way to those who are left sends nothing again to those who
+// have the message.
+func TestTLSFailsBetweenCopies(t *testing.T) {
+	for _, broken := range []smtptest.Fault{smtptest.On("STARTTLS").Skip(1).Drop(), smtptest.On("EHLO").Skip(3).Drop()} {
+		n := newNetwork(t)
+		s := n.server("192.0.2.1", requireTLSServer(t), func(s *smtptest.Server) { s.Config.Limits.MaxRecipients = 1 })
+		s.Fault(smtptest.On("MAIL").Skip(1).Times(1).Drop())
+		s.Fault(broken.Times(1))
+		results, err := n.client(dnstest.MustParse("example.org A 192.0.2.1")).Deliver(t.Context(), "example.org", message(t, "a@example.org", "b@example.org"))
+		if err != nil || results[0].Status != mx.Relayed || results[1].Status != mx.Deferred || len(s.Messages()) != 1 {
+			t.Errorf("%q, %v, %d copies", sentences(results), err, len(s.Messages()))
+		}
+	}
+}
+
 // A connection that is lost in the middle of the data has delivered nothing: the
 // next host gets the message.
 func TestLostInTheData(t *testing.T) {

@@ -212,11 +212,12 @@ func tlsFailed(err error) bool {
 		errors.As(err, &refused) && refused.Verb == smtp.STARTTLS
 }
 
-// brokenTLS reports whether the connection broke behind the handshake, before it
-// could be used: over TLS 1.3 a server refuses the client's side of it only then.
-func (a *Attempt) brokenTLS() bool {
-	conn, failed := a.connErr.(*client.ConnError)
-	return failed && a.Server != nil && a.Server.TLS != nil && conn.Op == string(smtp.EHLO)
+// brokenTLS reports whether err, of which nobody got the message, is that the
+// connection broke behind the handshake, before it could be used: over TLS 1.3 a
+// server refuses the client's side of it only then.
+func (a *Attempt) brokenTLS(err error) bool {
+	conn, lost := err.(*client.ConnError)
+	return lost && err == a.connErr && a.Server != nil && a.Server.TLS != nil && conn.Op == string(smtp.EHLO)
 }
 
 // fault sorts out an error that is no server's verdict.
