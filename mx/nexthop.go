@@ -74,9 +74,7 @@ func (r *Router) Via(ctx context.Context, domain string, hosts ...string) (*Rout
 		route.Secure = route.Secure && found.Secure
 		for _, h := range found.Hosts {
 			h.Preference, h.Port = uint16(i), host.Port
-			if !found.Implicit {
-				h.hop = found.Domain
-			}
+			h.hop, h.forged = found.Domain, !found.Secure
 			route.Hosts = append(route.Hosts, h)
 		}
 	}
@@ -180,7 +178,16 @@ func (r *Route) names(h Host) []string {
 
 // vouches reports whether it is certain that the mail goes to this host.
 func (r *Route) vouches(h Host) bool {
-	return r.Secure || r.Implicit || r.Literal || r.Explicit && h.hop == ""
+	return r.secure(h) || r.Implicit || r.Literal || r.Explicit && h.hop == h.Name
+}
+
+// secure reports whether DNSSEC, or whoever chose it, has authenticated that this is
+// the host.
+func (r *Route) secure(h Host) bool {
+	if r.Explicit {
+		return !h.forged
+	}
+	return r.Secure
 }
 
 // identity is what a certificate must be for: the name, or the address without what

@@ -19,8 +19,9 @@ import (
 //  2. One with "TLS-Required: No" goes as if nobody asked for TLS (RFC 8689 §4.2.2).
 //  3. The operator's rule for the domain.
 //  4. DANE, where DNSSEC authenticates the way to the host's TLSA records (RFC 7672).
-//  5. The domain's MTA-STS policy (RFC 8461). It does not make up for a host that
-//     fails with DANE (§2).
+//  5. The MTA-STS policy of the domain, or of the one of a NextHop whose MX records
+//     are followed (RFC 8461, §3.4). It does not make up for a host that fails with
+//     DANE (§2).
 //  6. Opportunistic TLS (RFC 7435).
 //
 // The zero value is ready to use. It is safe for concurrent use; it must not be
@@ -205,7 +206,7 @@ func (q *question) dane() (Policy, error) {
 
 // tlsa returns the TLSA records of the host, nil if there are none that count.
 func (q *question) tlsa() (*dane.Records, error) {
-	if q.p.NoDANE || !q.route.Secure || q.r == nil { // RFC 7672 §2.2.1
+	if q.p.NoDANE || !q.route.secure(q.host) || q.r == nil { // RFC 7672 §2.2.1
 		return nil, nil
 	}
 	records, err := dane.Lookup(q.ctx, q.r, dane.Host{
@@ -232,7 +233,7 @@ func (q *question) sts() (Policy, error) {
 		return Policy{}, err
 	}
 	policy := Policy{Source: SourceMTASTS, ServerName: q.host.Name, Names: []string{q.host.Name}}
-	policy.Why = fmt.Sprintf("the MTA-STS policy of %s in mode %s, id %s", q.route.Domain, found.Policy.Mode, found.ID)
+	policy.Why = fmt.Sprintf("the MTA-STS policy of %s in mode %s, id %s", q.stsDomain(), found.Policy.Mode, found.ID)
 	named := found.Policy.Matches(q.host.Name)
 	if !named {
 		s := q.report(tlsrpt.STS)
@@ -248,13 +249,25 @@ func (q *question) sts() (Policy, error) {
 	return policy, nil
 }
 
-// lookUpSTS asks for the MTA-STS policy of the domain. A host that somebody chose
-// is not its business.
+// stsDomain is the domain whose MTA-STS policy names the host, "" if it is not named
+// by a domain.
+func (q *question) stsDomain() string {
+	switch {
+	case q.route.Literal:
+		return ""
+	case q.route.Explicit: // RFC 8461 §3.4
+		return q.host.hop
+	}
+	return q.route.Domain
+}
+
+// lookUpSTS asks for the MTA-STS policy of the domain.
 func (q *question) lookUpSTS() (found mtasts.Result, err error) {
-	if q.p.NoMTASTS || q.route.Explicit || q.route.Literal {
+	domain := q.stsDomain()
+	if q.p.NoMTASTS || domain == "" {
 		return found, nil
 	}
-	found, err = q.p.sts(q.r).Lookup(q.ctx, q.route.Domain)
+	found, err = q.p.sts(q.r).Lookup(q.ctx, domain)
 	switch {
 	case err != nil:
 		return found, dnsFailure.at(q.route.Domain, q.host.Name, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/dns"
 	"github.com/postrider/postrider/mx/dns/dnstest"
+	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/tlsrpt"
 	"github.com/postrider/postrider/server/smtptest"
 )
@@ -147,5 +148,68 @@ func TestRelaxRequireTLS(t *testing.T) {
 				t.Errorf("said %q, want %q", said, tt.says)
 			}
 		})
+	}
+}
+
+// The domain of a next hop is the one whose MTA-STS policy counts, if its MX records
+// are followed (RFC 8461 §3.4). That of the recipients' domain never does.
+func TestNextHopSTS(t *testing.T) {
+	p := newPKI(t)
+	const zone = mxOnly + "example.net MX 10 mx.example.org\nself.example A 192.0.2.1\n"
+	for _, tt := range []struct {
+		name   string
+		hop    mx.NextHop
+		sts    sts
+		policy string
+		want   string
+	}{
+		{"enforce", mx.NextHop{Hosts: []string{"example.net"}}, sts{"example.net": stsPolicy(mtasts.Enforce, "mx.example.org")}, "verify mta-sts mx.example.org", "relayed 250 2.0.0"},
+		{"enforce, another host", mx.NextHop{Hosts: []string{"example.net"}}, sts{"example.net": stsPolicy(mtasts.Enforce, "mx.example.net")}, "none", "deferred policy 451 4.7.5 ours"},
+		{"enforce, no MX records", mx.NextHop{Hosts: []string{"self.example"}}, sts{"self.example": stsPolicy(mtasts.Enforce, "self.example")}, "verify mta-sts self.example", "deferred policy 451 4.7.5 ours"},
+		{"testing", mx.NextHop{Hosts: []string{"example.net"}}, sts{"example.net": stsPolicy(mtasts.Testing, "mx.example.org")}, "may mta-sts mx.example.org", "relayed 250 2.0.0"},
+		{"none", mx.NextHop{Hosts: []string{"example.net"}}, sts{}, "may default", "relayed 250 2.0.0"},
+		{"of the recipients' domain", mx.NextHop{Hosts: []string{"example.net"}}, sts{"example.com": stsPolicy(mtasts.Enforce, "mx.example.com")}, "may default", "relayed 250 2.0.0"},
+		{"a host", mx.NextHop{Hosts: []string{"[mx.example.org]"}}, sts{"mx.example.org": stsPolicy(mtasts.Enforce, "mx.example.com")}, "may default", "relayed 250 2.0.0"},
+		{"a policy of the operator's", mx.NextHop{Hosts: []string{"example.net"}, Policy: &mx.Policy{}}, sts{"example.net": stsPolicy(mtasts.Enforce, "mx.example.net")}, "may operator example.net .example.net", "relayed 250 2.0.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNetwork(t)
+			n.server("192.0.2.1", serverOfKind(p, "good"))
+			c := n.client(dnstest.MustParse(zone))
+			c.TLSConfig = &tls.Config{RootCAs: p.roots}
+			c.Policies = &mx.Policies{MTASTS: tt.sts}
+			c.NextHop = func(string, *mx.Message) *mx.NextHop { return &tt.hop }
+			got := "none"
+			c.Trace = &mx.Trace{
+				TLS: func(_ context.Context, s tlsrpt.Session) { t.Errorf("somebody hears %+v", s) },
+				Attempted: func(_ context.Context, a *mx.Attempt) {
+					if a.Addr != "" {
+						got = describe(a.Policy, nil)
+					}
+				},
+			}
+			results, _ := c.Deliver(t.Context(), "example.com", message(t, "to@example.com"))
+			if outcome := sentence(results[0]); outcome != tt.want || got != tt.policy {
+				t.Errorf("%s by %q, want %s by %q (%v)", outcome, got, tt.want, tt.policy, results[0].Err)
+			}
+		})
+	}
+}
+
+// What is not signed about one next hop takes nothing from another.
+func TestNextHopsTogether(t *testing.T) {
+	p := newPKI(t)
+	zone := signed + tlsaLine("mx.example.org", p.pin("other key")) + "\nexample.net MX 10 mx.example.net\nmx.example.net A 192.0.2.2\n"
+	for _, hosts := range [][]string{{"example.org", "example.net"}, {"[mx.example.org]", "example.net"}, {"example.net", "example.org"}} {
+		n := newNetwork(t)
+		first := n.server("192.0.2.1", serverOfKind(p, "good"))
+		c := n.client(dnstest.MustParse(zone))
+		c.TLSConfig = &tls.Config{RootCAs: p.roots}
+		c.Policies = &mx.Policies{NoMTASTS: true}
+		c.NextHop = func(string, *mx.Message) *mx.NextHop { return &mx.NextHop{Hosts: hosts} }
+		c.Deliver(t.Context(), "example.com", message(t, "to@example.com"))
+		if len(first.Messages()) > 0 {
+			t.Errorf("%q: the message went to a host that is not the one of its TLSA records", hosts)
+		}
 	}
 }

@@ -36,7 +36,8 @@ type Host struct {
 	// Port is the port to connect to. If zero, the one of the Client.
 	Port uint16
 
-	hop string // the domain of a NextHop whose MX record names the host
+	hop    string // the domain of a NextHop whose MX records, or their absence, lead to the host
+	forged bool   // anybody may have made them: there is no DNSSEC
 }
 
 // Addrs are the addresses of a host.
