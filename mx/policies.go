@@ -128,7 +128,7 @@ func (q *question) answer(m *Message) (Policy, error) {
 	case rule != nil && !rule.AtLeast:
 		policy, err = q.rule(rule)
 	default:
-		if policy, err = q.published(); err == nil && rule != nil && rule.Level > policy.Level {
+		if policy, err = q.published(); err == nil && rule != nil && rule.exceeds(&policy) {
 			policy, err = q.rule(rule)
 		}
 	}
@@ -197,7 +197,7 @@ func (q *question) dane() (Policy, error) {
 		also = append(also, q.route.Domain, q.route.Canonical) // RFC 7672 §3.2.2
 	}
 	for _, name := range also {
-		if name != "" && !slices.Contains(policy.Names, name) {
+		if dns.ValidName(name) && !slices.Contains(policy.Names, name) {
 			policy.Names = append(policy.Names, name)
 		}
 	}

@@ -117,6 +117,8 @@ func TestPolicies(t *testing.T) {
 		{rfc: "none", name: "at least: DANE is more", zone: pinned, rule: rule(mx.Rule{Level: mx.LevelVerify, AtLeast: true}), want: "dane dane mx.example.org example.org"},
 		{rfc: "none", name: "at least: MTA-STS is more", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelEncrypt, AtLeast: true}), want: "verify mta-sts mx.example.org"},
 		{rfc: "none", name: "at least: MTA-STS is as much", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelVerify, AtLeast: true}), want: "verify mta-sts mx.example.org"},
+		{rfc: "none", name: "at least: MTA-STS is as much, but for other names", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelVerify, Names: []string{"a.example"}, AtLeast: true}), want: "verify operator a.example"},
+		{rfc: "8461 §4.1", name: "at least: MTA-STS does not name the host", zone: mxOnly, sts: other, rule: rule(mx.Rule{Level: mx.LevelVerify, Names: []string{"a.example"}, AtLeast: true}), want: "451 4.7.5 policy"},
 		{rfc: "none", name: "at least: testing is less", zone: mxOnly, sts: testing_, rule: rule(mx.Rule{Level: mx.LevelEncrypt, AtLeast: true}), want: "encrypt operator"},
 		{rfc: "none", name: "at least DANE: MTA-STS is less", zone: mxOnly, sts: enforce, rule: rule(mx.Rule{Level: mx.LevelDANE, AtLeast: true}), want: "451 4.7.4 policy"},
 		{rfc: "7672 §2.1.2", name: "at least: SERVFAIL", zone: noAnswer, rule: rule(mx.Rule{AtLeast: true}), want: "451 4.4.3 host"},
@@ -356,4 +358,24 @@ func TestRules(t *testing.T) {
 	if mx.Rules(nil).Find("example") != nil {
 		t.Error("a rule out of nothing")
 	}
+}
+
+// Names of a DNS that lets any octet stand in them go into no log.
+func TestPolicyNames(t *testing.T) {
+	zone := strangeAlias{dnstest.MustParse(pinned)}
+	policy, err := resolve(t, &mx.Policies{Resolver: zone}, &mx.Router{Resolver: zone}, "example.org", nil)
+	if got := describe(policy, err); got != "dane dane mx.example.org example.org" {
+		t.Errorf("%q", got)
+	}
+}
+
+// strangeAlias says that domains are aliases of something strange.
+type strangeAlias struct{ dns.Resolver }
+
+func (r strangeAlias) Resolve(ctx context.Context, name string, t dns.Type) (dns.Answer, error) {
+	answer, err := r.Resolver.Resolve(ctx, name, t)
+	if t == dns.MX {
+		answer.Chain, answer.Canonical = []string{name}, "\x1b[31m\nverify me.example."
+	}
+	return answer, err
 }

@@ -116,11 +116,11 @@ func (p *Policy) Class() string {
 	if p.ServerName != "" {
 		class += " " + p.ServerName
 	}
-	if p.Level >= LevelVerify {
-		class += " for " + strings.Join(p.Names, " ")
-	}
 	if p.Level == LevelDANE {
 		class += " " + p.digest()
+	}
+	if p.Level == LevelVerify || slices.ContainsFunc(p.TLSA, func(r dns.TLSARecord) bool { return r.Usage != 3 }) { // RFC 7672 §3.1.1
+		class += " for " + strings.Join(p.Names, " ")
 	}
 	return class
 }

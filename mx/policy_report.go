@@ -59,7 +59,7 @@ func (d *delivery) tlsResult(a *Attempt, of tlsrpt.PolicyType) (tlsrpt.ResultTyp
 	case a.Server.TLS == nil:
 		return tlsrpt.StartTLSNotSupported, ""
 	case of == tlsrpt.STS && a.Policy.Level < LevelVerify: // testing
-		if err := verify(*a.Server.TLS, d.c.TLSConfig, a.Policy.Names); err != nil {
+		if err := verify(*a.Server.TLS, d.c.TLSConfig, []string{a.Host.Name}); err != nil {
 			return tlsrpt.ResultOf(err)
 		}
 	}

@@ -49,6 +49,15 @@ func TestTLSReports(t *testing.T) {
 			set: func(c *mx.Client, _ *smtptest.Server) {
 				c.Policies.MTASTS = sts{"example.org": stsPolicy("enforce", "mx.example.org")}
 			}},
+		{rfc: "8460 §4.3", name: "DANE that cannot be used, and MTA-STS in testing", zone: unusable, want: "tlsa tlsa-invalid 192.0.2.1, sts  192.0.2.1",
+			set: func(c *mx.Client, _ *smtptest.Server) {
+				c.Policies.MTASTS = sts{"example.org": stsPolicy("testing", "mx.example.org")}
+			}},
+		{rfc: "8460 §4.3", name: "testing, and a rule that asks for more", zone: mxOnly, want: "sts  192.0.2.1",
+			set: func(c *mx.Client, _ *smtptest.Server) {
+				c.Policies.MTASTS = sts{"example.org": stsPolicy("testing", "mx.example.org")}
+				c.Policies.Operator = mx.Rules{"*": {Level: mx.LevelEncrypt, AtLeast: true}}.Find
+			}},
 		{rfc: "8460 §4.4", name: "two messages over one connection", zone: mxOnly, want: "no-policy-found  192.0.2.1", send: 2},
 		{rfc: "8460 §4.4", name: "two messages over one connection, DANE that cannot be used", zone: unusable, want: "tlsa tlsa-invalid 192.0.2.1", send: 2},
 		{rfc: "8460 §4.4", name: "TLS breaks, plaintext does not", zone: mxOnly, want: "no-policy-found validation-failure 192.0.2.1",

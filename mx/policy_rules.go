@@ -17,7 +17,8 @@ type Rule struct {
 	// where it did not come from a DNS without DNSSEC; else the domain, and every
 	// name below.
 	Names []string
-	// AtLeast lets what the domain has published ask for more than Level. If false,
+	// AtLeast lets what the domain has published count in the place of the rule if
+	// it asks for more than Level, or for as much and there are no Names. If false,
 	// it is not asked.
 	AtLeast bool
 }
@@ -74,6 +75,11 @@ func (q *question) rule(r *Rule) (Policy, error) {
 		}
 	}
 	return policy, nil
+}
+
+// exceeds reports whether the rule asks for what a policy does not.
+func (r *Rule) exceeds(p *Policy) bool {
+	return r.Level > p.Level || r.Level == LevelVerify && p.Level == LevelVerify && len(r.Names) > 0
 }
 
 // noRecords is the error of a host that has to have TLSA records.

@@ -241,8 +241,10 @@ func TestClass(t *testing.T) {
 		{{Level: mx.LevelVerify, Names: []string{"mx.example.org"}}, {Level: mx.LevelVerify, Names: []string{"mx.example.org"}, Source: mx.SourceRequireTLS}},
 		{{Level: mx.LevelVerify, Names: []string{"mx.example.net"}}},
 		{{Level: mx.LevelVerify, Names: []string{"mx.example.org", "mx.example.net"}}},
-		{{Level: mx.LevelDANE, Names: []string{"mx.example.org"}, TLSA: []dns.TLSARecord{a}}},
-		{{Level: mx.LevelDANE, Names: []string{"mx.example.net"}, TLSA: []dns.TLSARecord{a}}},
+		{{Level: mx.LevelDANE, Names: []string{"mx.example.org"}, TLSA: []dns.TLSARecord{a}},
+			{Level: mx.LevelDANE, Names: []string{"mx.example.net"}, TLSA: []dns.TLSARecord{a}}}, // of usage 3, which no name matters to
+		{{Level: mx.LevelDANE, Names: []string{"mx.example.org"}, TLSA: []dns.TLSARecord{a, p.pinCA()}}},
+		{{Level: mx.LevelDANE, Names: []string{"mx.example.net"}, TLSA: []dns.TLSARecord{a, p.pinCA()}}},
 		{{Level: mx.LevelDANE, Names: []string{"mx.example.org"}, TLSA: []dns.TLSARecord{b}}},
 		{{Level: mx.LevelDANE, Names: []string{"mx.example.org"}, TLSA: []dns.TLSARecord{a, b}},
 			{Level: mx.LevelDANE, Names: []string{"mx.example.org"}, TLSA: []dns.TLSARecord{b, a}}},
