@@ -42,7 +42,8 @@ type Cache struct {
 	MaxDomains int
 
 	// MaxBytes limits the memory that the policies take, as far as that can be
-	// told. If zero, 32 MiB.
+	// told. Beyond, those go that take more than MaxBytes/MaxDomains. If zero, 32
+	// MiB.
 	MaxBytes int
 
 	// MaxRecordTTL limits how long what the DNS says about a domain's record is

@@ -333,3 +333,46 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	}
 	w.want(c, "example.org", mtasts.Fetched, "a", "", 1, 1)
 }
+
+// Whoever has large policies drives out those of no one else.
+func TestCacheIsFair(t *testing.T) {
+	w := newWorld(t)
+	domains := []string{"small.example"}
+	for i := range 12 {
+		domains = append(domains, fmt.Sprintf("large%d.example", i))
+	}
+	w.serve(domains...)
+	for _, domain := range domains {
+		w.ids[domain] = "a"
+	}
+	store := new(mtasts.MemoryStore)
+	c := w.cache(store)
+	c.MaxBytes = 1 << 20
+	c.MaxDomains = 300
+	w.want(c, "small.example", mtasts.Fetched, "a", "", 1, 1)
+	w.policy += strings.Repeat("mx: a\n", 10_000)
+	for _, domain := range domains[1:] {
+		w.want(c, domain, mtasts.Fetched, "a", "", 1, 1)
+	}
+	w.want(c, "small.example", mtasts.Cached, "a", "", 0, 0)
+	w.want(c, "large11.example", mtasts.Cached, "a", "", 0, 0)
+	n := 0
+	for range store.All(t.Context()) {
+		n++
+	}
+	if n < 2 || n > 7 {
+		t.Errorf("%d policies are kept", n)
+	}
+}
+
+// Limits below zero are no reason to panic: nothing is kept.
+func TestCacheOfNothing(t *testing.T) {
+	for _, limits := range [][2]int{{-1, 0}, {0, -1}, {-1, -1}} {
+		w := newWorld(t)
+		w.ids["example.org"] = "a"
+		c := w.cache(nil)
+		c.MaxDomains, c.MaxBytes = limits[0], limits[1]
+		w.want(c, "example.org", mtasts.Fetched, "a", "", 1, 1)
+		w.want(c, "example.org", mtasts.Fetched, "a", "", 1, 1)
+	}
+}

@@ -52,6 +52,16 @@ func (l *lru[V]) drop(domain string) {
 // oldest returns the domain that was not used the longest.
 func (l *lru[V]) oldest() string { return l.order.Back().Value.(*pair[V]).domain }
 
+// oldestIf returns the domain that was not used the longest of those with values of
+// which f holds, one of which there must be.
+func (l *lru[V]) oldestIf(f func(value *V) bool) string {
+	e := l.order.Back()
+	for !f(&e.Value.(*pair[V]).value) {
+		e = e.Prev()
+	}
+	return e.Value.(*pair[V]).domain
+}
+
 // all calls f with each value.
 func (l *lru[V]) all(f func(domain string, value *V)) {
 	for e := l.order.Front(); e != nil; e = e.Next() {

@@ -98,20 +98,46 @@ func (c *Cache) commit(ctx context.Context, e Entry) {
 	c.mu.Lock()
 	dropped := c.keep(e)
 	c.mu.Unlock()
-	c.save(ctx, e, dropped)
+	c.save(ctx, append(dropped, e.Domain))
 }
 
-// save brings the Store up to date.
-func (c *Cache) save(ctx context.Context, e Entry, dropped []string) {
+// save brings the Store up to date with what memory has of domains.
+func (c *Cache) save(ctx context.Context, domains []string) {
 	if c.Store == nil {
 		return
 	}
-	if !slices.Contains(dropped, e.Domain) {
-		if err := c.Store.Save(ctx, e); err != nil {
-			c.logger().Error("mtasts: a policy cannot be saved", "domain", e.Domain, "err", err)
+	for _, domain := range domains {
+		e, held := c.entry(domain)
+		for saved := false; !saved; {
+			c.write(ctx, domain, e, held)
+			was, wasHeld := e, held
+			// Others write too, and the last one to do so must know the latest.
+			e, held = c.entry(domain)
+			saved = held == wasHeld && e.ID == was.ID && e.Fetched.Equal(was.Fetched)
 		}
 	}
-	c.forget(ctx, dropped)
+}
+
+func (c *Cache) write(ctx context.Context, domain string, e Entry, held bool) {
+	if held {
+		if err := c.Store.Save(ctx, e); err != nil {
+			c.logger().Error("mtasts: a policy cannot be saved", "domain", domain, "err", err)
+		}
+		return
+	}
+	if err := c.Store.Delete(ctx, domain); err != nil {
+		c.logger().Error("mtasts: a policy cannot be deleted", "domain", domain, "err", err)
+	}
+}
+
+// entry returns what memory has of a domain.
+func (c *Cache) entry(domain string) (e Entry, held bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.policies.peek(domain); h != nil {
+		return h.Entry, true
+	}
+	return e, false
 }
 
 // keep puts a policy into memory, and returns the domains whose policies had to
@@ -124,12 +150,20 @@ func (c *Cache) keep(e Entry) (dropped []string) {
 	return c.trim()
 }
 
-// trim makes room.
+// trim makes room. What is short of octets goes at the expense of those policies
+// that take more than their share: whoever has many large ones could else drive out
+// all others.
 func (c *Cache) trim() (dropped []string) {
-	for c.policies.len() > cmp.Or(c.MaxDomains, defaultMaxDomains) || c.bytes > cmp.Or(c.MaxBytes, defaultMaxBytes) {
-		domain := c.policies.oldest()
+	domains, bytes := max(cmp.Or(c.MaxDomains, defaultMaxDomains), 0), max(cmp.Or(c.MaxBytes, defaultMaxBytes), 0)
+	remove := func(domain string) {
 		c.drop(domain)
 		dropped = append(dropped, domain)
+	}
+	for c.policies.len() > domains {
+		remove(c.policies.oldest())
+	}
+	for c.bytes > bytes {
+		remove(c.policies.oldestIf(func(h *held) bool { return h.bytes > bytes/max(domains, 1) }))
 	}
 	return dropped
 }
@@ -138,18 +172,6 @@ func (c *Cache) drop(domain string) {
 	if h := c.policies.peek(domain); h != nil {
 		c.bytes -= h.bytes
 		c.policies.drop(domain)
-	}
-}
-
-// forget deletes what was dropped.
-func (c *Cache) forget(ctx context.Context, domains []string) {
-	if c.Store == nil {
-		return
-	}
-	for _, domain := range domains {
-		if err := c.Store.Delete(ctx, domain); err != nil {
-			c.logger().Error("mtasts: a policy cannot be deleted", "domain", domain, "err", err)
-		}
 	}
 }
 
@@ -205,7 +227,7 @@ func (c *Cache) read(ctx context.Context) error {
 	}
 	c.loaded = true
 	c.mu.Unlock()
-	c.forget(ctx, stale)
+	c.save(ctx, stale)
 	return nil
 }
 

@@ -43,7 +43,7 @@ func (c *Cache) Refresh(ctx context.Context) error {
 		return err
 	}
 	due, expired := c.due(time.Now())
-	c.forget(ctx, expired)
+	c.save(ctx, expired)
 	queue := make(chan Entry)
 	var wg sync.WaitGroup
 	for range min(sweepWorkers, len(due)) {
@@ -126,5 +126,5 @@ func (c *Cache) replace(ctx context.Context, e Entry) {
 	}
 	dropped := c.trim()
 	c.mu.Unlock()
-	c.save(ctx, e, dropped)
+	c.save(ctx, append(dropped, e.Domain))
 }

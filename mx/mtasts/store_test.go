@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,3 +324,44 @@ func (s *badStore) All(ctx context.Context) iter.Seq2[mtasts.Entry, error] {
 
 func (s *badStore) Save(context.Context, mtasts.Entry) error { return s.err }
 func (s *badStore) Delete(context.Context, string) error     { return s.err }
+
+// What is removed since it has expired, and fetched meanwhile, stays in the Store,
+// whichever comes first there.
+func TestStoreIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve("a.example", "b.example", "c.example")
+		w.ids["a.example"], w.ids["b.example"], w.ids["c.example"] = "1", "1", "1"
+		w.policy = strings.Replace(policyText, "604800", "60", 1)
+		store := &slowStore{}
+		c := w.cache(store)
+		all := []string{"a.example", "b.example", "c.example"}
+		for _, domain := range all {
+			w.want(c, domain, mtasts.Fetched, "1", "", 1, 1)
+		}
+		time.Sleep(time.Minute)
+		w.policy = policyText
+		store.delay = 10 * time.Second
+		var wg sync.WaitGroup
+		wg.Go(func() { c.Refresh(t.Context()) })
+		for _, domain := range all {
+			time.Sleep(8 * time.Second)
+			w.want(c, domain, mtasts.Fetched, "1", "", 1, 1)
+		}
+		wg.Wait()
+		if list, _ := kept(t, store); len(list) != len(all) {
+			t.Errorf("the store has %q only", list)
+		}
+	})
+}
+
+// A slowStore deletes what was there when it has been asked for long.
+type slowStore struct {
+	mtasts.MemoryStore
+	delay time.Duration
+}
+
+func (s *slowStore) Delete(ctx context.Context, domain string) error {
+	time.Sleep(s.delay)
+	return s.MemoryStore.Delete(ctx, domain)
+}
