@@ -336,3 +336,27 @@ func TestLMTPNobody(t *testing.T) {
 	res, err := send(t, c, "A: b\r\n", 1)
 	want(t, res, err, "550")
 }
+
+// A recipient that this server cannot be told of does not fail the others.
+func TestOneNeedsSMTPUTF8(t *testing.T) {
+	env, err := smtp.NewEnvelope("a@example.org", "josé@example.com", "b@example.com", "zoë@example.com", "e@bücher.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := smtp.BytesContent([]byte("A: b\r\n"))
+	res, err := scripted(t, "utf8-one").Send(t.Context(), env, content)
+	const cannot = "an address is not ASCII and the server does not offer SMTPUTF8"
+	want(t, res, err, cannot+" 250 "+cannot+" 550")
+	for i, r := range res.Recipients {
+		var utf8 *client.ContentError
+		if errors.As(r.Err, &utf8) != (i == 0 || i == 2) || r.Host == "" {
+			t.Errorf("recipient %d: %+v", i, r)
+		}
+	}
+
+	all := scripted(t, "header") // a greeting and nothing else
+	all.AllOrNothing = true
+	if res, err := all.Send(t.Context(), env, content); err == nil || res.Delivered() > 0 || res.Recipients[1].Err == nil {
+		t.Errorf("all or nothing: %+v, %v", res, err)
+	}
+}

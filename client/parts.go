@@ -78,6 +78,35 @@ func (c *Conn) choose(t *transaction) error {
 	return nil
 }
 
+// leaveOut settles the recipients whose addresses this server cannot be told of
+// without SMTPUTF8. It reports whether that makes a difference for others.
+func (c *Conn) leaveOut(t *transaction) bool {
+	if c.cfg.AllOrNothing {
+		return false
+	}
+	out := map[int]error{}
+	undecided := 0
+	for i := range t.env.Recipients {
+		if t.result.Recipients[i].Err != errUndecided {
+			continue
+		}
+		undecided++
+		one := smtp.Envelope{Recipients: t.env.Recipients[i : i+1]}
+		p := plan{rcpts: one.Recipients}
+		if err := p.internationalize(c.offers, &one, 0); err != nil {
+			out[i] = err
+		}
+	}
+	if len(out) == 0 || len(out) == undecided {
+		return false
+	}
+	for i, err := range out {
+		t.result.Recipients[i].decide(err)
+	}
+	t.inParts()
+	return true
+}
+
 // inParts makes t one that may take several mail transactions.
 func (t *transaction) inParts() *parts {
 	if t.parts == nil {

@@ -253,7 +253,12 @@ func (c *Conn) deliver(t *transaction, q *queue, begun bool) error {
 // begin decides how t goes over c.
 func (c *Conn) begin(t *transaction) error {
 	known := maps.Clone(c.domains)
-	if err := c.decideHow(t); err != nil {
+	err := c.decideHow(t)
+	if err != nil && c.leaveOut(t) {
+		c.domains = maps.Clone(known)
+		err = c.decideHow(t)
+	}
+	if err != nil {
 		c.domains = known // the server hears of no other
 		return err
 	}

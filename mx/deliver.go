@@ -85,7 +85,9 @@ func (d *delivery) run() {
 		d.giveUp(busy.at(d.route.Domain, "", err))
 		return
 	}
-	defer release()
+	if release != nil {
+		defer release()
+	}
 	d.addrs, d.sessions = orDefault(c.MaxAddrs, 5, unlimited), orDefault(c.MaxSessions, 2, unlimited)
 	hosts := d.route.Hosts
 	for len(hosts) > 0 && d.mayGoOn() {

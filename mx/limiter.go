@@ -12,8 +12,8 @@ import (
 // common, see Route.Site. It is safe for concurrent use.
 type Limiter interface {
 	// Acquire waits until a delivery to site may begin, or says why it may not
-	// now; its recipients are then deferred. Release is called once, at the end of
-	// the delivery.
+	// now; its recipients are then deferred. Release, if not nil, is called once,
+	// at the end of the delivery.
 	Acquire(ctx context.Context, site string) (release func(), err error)
 }
 

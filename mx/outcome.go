@@ -137,7 +137,7 @@ func (d *delivery) ours(err error) Result {
 // host may do better.
 func (d *delivery) failure(a *Attempt, err error) (r Result, decided bool) {
 	var refused *smtp.Error
-	if !unusable(err) && !tlsFailed(err) && errors.As(err, &refused) {
+	if !errors.Is(err, client.ErrUnknown) && !unusable(err) && !tlsFailed(err) && errors.As(err, &refused) {
 		r, decided = refusal(refused, err)
 		if d.route.Explicit && r.Scope == ScopeHost { // a next hop that takes no mail is for whoever has chosen it to mend
 			r.Status = Deferred

@@ -186,9 +186,13 @@ func TestReportOfOurs(t *testing.T) {
 				!reflect.DeepEqual(py.Parts, test.parts) || !strings.Contains(py.Text, "ü@"+relayDomain) {
 				t.Errorf("Python found %+v in\n%s", py, data)
 			}
+			status := "5.1.1"
+			if r.Action == dsn.Delayed {
+				status = "4.1.1" // what a server has said for good is not yet that
+			}
 			if test.parts[1] == "message/delivery-status" {
 				if len(py.Groups) != 2 || py.Groups[0]["Original-Envelope-Id"] != test.name || py.Groups[1]["Action"] != r.Action.String() ||
-					py.Groups[1]["Final-Recipient"] != `utf-8; \x{FC}@`+relayDomain || py.Groups[1]["Status"] != "5.1.1" {
+					py.Groups[1]["Final-Recipient"] != `utf-8; \x{FC}@`+relayDomain || py.Groups[1]["Status"] != status {
 					t.Errorf("Python read %v", py.Groups)
 				}
 			}
