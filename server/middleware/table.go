@@ -52,9 +52,12 @@ func (t *table[V]) update(key string, now time.Time, change func(*V) (keep bool)
 	t.entries[key] = v
 }
 
-// sample is how many entries are looked at for each new one. They are neighbours
-// in the map, so a few would not be enough.
-const sample = 16
+// sample is how many entries are looked at for each new one, and more of them if
+// none yields. They are neighbours in the map, so a few would not be enough.
+const (
+	sample = 16
+	more   = 4 * sample
+)
 
 // makeRoom drops entries that have ended. In a full table one that has not must
 // go: of a few taken at random the one that would end first, or that yields
@@ -63,20 +66,25 @@ const sample = 16
 func (t *table[V]) makeRoom(coming V, now time.Time) {
 	var first string
 	var at time.Time
-	seen := 0
+	seen, enough := 0, sample
+	if t.yields != nil {
+		enough = more
+	}
 	for key, v := range t.entries {
 		end := t.ends(v)
 		if !end.After(now) {
 			delete(t.entries, key)
 		} else {
 			if t.yields != nil {
-				end = t.yields(v, coming)
+				if own := t.yields(v, coming); own.Before(end) {
+					end, enough = own, sample
+				}
 			}
 			if at.IsZero() || end.Before(at) {
 				first, at = key, end
 			}
 		}
-		if seen++; seen == sample {
+		if seen++; seen >= enough {
 			break
 		}
 	}
