@@ -56,6 +56,9 @@ func (h *Host) SetLink(l Link, addrs ...netip.Addr) {
 func (h *Host) link(addr netip.Addr) Link {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.up {
+		return Refused
+	}
 	return h.links[addr]
 }
 

@@ -40,6 +40,7 @@ type Host struct {
 	wg   sync.WaitGroup
 
 	mu     sync.Mutex
+	up     bool // it was started
 	links  map[netip.Addr]Link
 	names  []string // of the certificate
 	issue  func(*Host) *tls.Certificate
@@ -71,6 +72,9 @@ func (n *Internet) Host(name string, options ...func(*Host)) *Host {
 	h.cert = h.issue(h)
 	n.add(h)
 	h.start()
+	h.mu.Lock()
+	h.up = true
+	h.mu.Unlock()
 	for _, addr := range h.Addrs {
 		t := dns.AAAA
 		if addr.Is4() {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -224,6 +225,30 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A host may be dialled while it is being made.
+func TestHostAndDial(t *testing.T) {
+	inet := mxtest.New(t)
+	made := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-made:
+				return
+			default:
+			}
+			if conn, err := inet.Dial(t.Context(), "tcp", fmt.Sprintf("192.0.2.%d:25", i%10+1)); err == nil {
+				conn.Close()
+			}
+		}
+	})
+	for i := range 10 {
+		inet.Host(fmt.Sprintf("mx%d.example.org", i))
+	}
+	close(made)
+	wg.Wait()
 }
 
 // A dial to a host that says nothing ends with the Internet.
