@@ -164,7 +164,7 @@ func (f *forwarder) answer(ctx context.Context, p *parcel, results []mx.Result) 
 	worst := results[0] // that which leaves the most hope, if nobody has the message
 	for _, r := range results {
 		if r.Status >= mx.Delivered {
-			f.notify(ctx, p, results) // of those who have it not
+			f.notify(context.WithoutCancel(ctx), p, results) // of those who have it not, though the server be closed
 			return smtp.Reply{Code: smtp.CodeOK, Enhanced: r.Reply.Enhanced, Text: r.Reply.Text}, nil
 		}
 		if r.Status == mx.Deferred && worst.Status != mx.Deferred {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/mxtest"
 	"github.com/postrider/postrider/server/smtptest"
 	"github.com/postrider/postrider/smtp"
@@ -336,6 +338,25 @@ func TestRecipients(t *testing.T) {
 		}
 		if got := l.last.Messages(); len(got) != 1 || !strings.EqualFold(got[0].To()[0], "postmaster@example.org") {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A server that is closed does not end the notice about those who have not got what
+// others have.
+func TestClosedBeforeTheNotice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(t, false)
+		env := envelope(t, "me@example.com", "a@example.org", "nobody@example.org")
+		p := &parcel{Message: dsn.Message{Envelope: env, Content: smtp.BytesContent([]byte(text))}}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		reply, err := l.hops[0].answer(ctx, p, []mx.Result{
+			{Status: mx.Relayed, Reply: smtp.Reply{Code: 250}},
+			{Status: mx.Failed, Reply: smtp.Reply{Code: 550, Enhanced: smtp.Enh(1, 1), Text: "no such user here"}},
+		})
+		if got := l.home.Messages(); err != nil || reply.Code != 250 || len(got) != 1 {
+			t.Errorf("answered %q, %v, and %d notices", reply, err, len(got))
 		}
 	})
 }
