@@ -1,21 +1,21 @@
 // Forward is a mail server that keeps nothing: what it takes for its domains goes
 // on to the next hop at once.
 //
-//	go run ./examples/forward -listen :2525 -for example.org -next '[mail.example.net]'
+//	go run ./examples/forward -hostname mx.example.org -listen :2525 -for example.org -next '[mail.example.net]'
 //
 // It adds a Received field, keeps the parameters of the envelope (DSN, SMTPUTF8,
-// REQUIRETLS, MT-PRIORITY), sends one copy to each destination and refuses messages
-// that have been around too often.
+// MT-PRIORITY, with -cert REQUIRETLS), sends one copy to each destination and
+// refuses messages that have been around too often.
 //
 // There is no queue, and two ways to do without. As a rule a message goes on while
 // the client waits for the reply to its last dot, and the reply is that of the last
-// hop: nothing is lost, and trying again is the client's business. Only if some
-// recipients have the message and others do not, the client hears that it is
-// accepted, and the sender of the others by mail. With -bounce the client hears at
-// once that it is accepted, and the sender by mail if it was not delivered: even if
-// that was for a moment only, since nobody tries again, and never if this process
-// dies meanwhile, or the mail that tells of it cannot be delivered at once either.
-// Mail that matters needs a queue.
+// hop: trying again is the client's business. Only if some recipients have the
+// message and others do not, the client hears that it is accepted, and the sender
+// of the others by mail. With -bounce the client hears at once that it is accepted,
+// and the sender by mail if it was not delivered. Who hears by mail hears of
+// failures that were for a moment only, and of outcomes that are not known, since
+// nobody tries again; and never, if this process dies meanwhile or that mail cannot
+// be delivered at once either. Mail that matters needs a queue.
 package main
 
 import (

@@ -178,6 +178,10 @@ func (n *Internet) usable() func(netip.Addr) bool {
 	return netip.Addr.IsLoopback
 }
 
+// CA returns the certificate of who vouches for the hosts, for programs that want
+// it in a file: its Raw in PEM.
+func (n *Internet) CA() *x509.Certificate { return n.ca.cert }
+
 // RootCAs returns who vouches for the hosts.
 func (n *Internet) RootCAs() *x509.CertPool {
 	pool := x509.NewCertPool()
