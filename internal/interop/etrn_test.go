@@ -5,6 +5,8 @@ package interop
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -23,6 +25,17 @@ fast_flush_domains = $relay_domains
 	msg := message(subject)
 	send(t, msg, s.plain, append(envelope("anybody@"+relayDomain), "-tls", "none")...).want(t, sent)
 	s.logged(t, "to=<anybody@"+relayDomain+">", "status=deferred", "Connection refused")
+	// The log is ahead of the queue manager, who finds nothing to send before the
+	// message is in the deferred queue and the flush service knows of it.
+	s.eventually(t, "the message in the deferred queue", func() bool {
+		queued, _ := filepath.Glob(s.path("var/spool/postfix/deferred/*/*"))
+		known, _ := filepath.Glob(s.path("var/spool/postfix/flush/relay*"))
+		if len(queued) != 1 || len(known) != 1 {
+			return false
+		}
+		log, err := os.Stat(known[0])
+		return err == nil && log.Size() > 0
+	})
 
 	k := keep(t, &keeper{}, listenAt(t, next))
 	c := dial(t, "tcp", address(s.plain), false)
