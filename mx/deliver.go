@@ -20,7 +20,8 @@ import (
 // as such, leads to the next address: no connection, a greeting or EHLO that is
 // refused, 421, TLS that does not prove what the Policy asks for, a connection that
 // is lost before the end of the data, a message that this server cannot take as it
-// is. What a server says of a recipient or of the message is final for this call.
+// is. What a server says of a recipient or of the message is final for this call,
+// and so is a 421 in the middle of the data.
 // So is an outcome that is Unknown: the message goes nowhere else until the caller
 // sends it again. Only if every host that was tried has failed for good, is a
 // recipient Failed.

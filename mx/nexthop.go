@@ -40,6 +40,7 @@ type NextHop struct {
 	// good for the host's name, or, if that is from MX records without DNSSEC, for
 	// their domain or a name below; with LMTP nothing; else what any host has to.
 	// Without Names it is these as well.
+	// One below LevelVerify gives the credentials of Auth to whoever answers.
 	Policy *Policy
 	// Hello and LocalAddrs are as in Client. If empty, those of the Client.
 	Hello      string
