@@ -198,6 +198,9 @@ func TestStripBehindBareLineEnds(t *testing.T) {
 	s := &Strip{AuthServID: ourID}
 	const claim = "Authentication-Results: mx.example.org; dkim=pass"
 	for in, want := range map[string]string{
+		"A: b\r\n\xff\n" + claim + "\r\nC: d\r\n":                                 "A: b\r\nC: d\r\n",
+		"A: b\r\n\xff\n" + "X: y\r\nC: d\r\n":                                     "A: b\r\n\xff\nX: y\r\nC: d\r\n",
+		"A: b\n\xff\n" + claim + "\r\nC: d\r\n":                                   "A: b\n \xff\n " + claim + "\r\nC: d\r\n",
 		"A: b\n" + claim + "\r\nC: d\r\n":                                         "A: b\n " + claim + "\r\nC: d\r\n",
 		"A: b\r" + claim + "\r\nC: d\r\n":                                         "A: b\r " + claim + "\r\nC: d\r\n",
 		"A: b\n\n" + claim + "\n" + claim + "\r\nC: d\r\n":                        "A: b\n\n " + claim + "\n " + claim + "\r\nC: d\r\n",
@@ -298,6 +301,8 @@ func FuzzStrip(f *testing.F) {
 			f.Add(good + forged[0] + "\r\n" + good)
 		}
 	}
+	f.Add("\xff\nAuthentication-Results:")
+	f.Add("A: b\n\xff\n\xfe\rAuthentication-Results:")
 	s := &Strip{AuthServID: ourID}
 	ids := []string{ourID}
 	f.Fuzz(func(t *testing.T, msg string) {

@@ -15,10 +15,18 @@ type stripper struct {
 	state stripState
 	line  lineEnd // what was read last
 	start lineEnd // what stands before the field: lineCRLF or lineBare
-	word  []byte  // what of its name can be seen
-	name  int     // which of names the field has, if it is one
-	value int     // where its value begins in held
 	held  []byte
+	word  []byte      // what can be seen of it
+	read  []candidate // its names as different readers see them, the longest first
+	name  int         // which of names it has, if it is one
+	value int         // where its value begins in held
+}
+
+// A candidate is a line in which a field may begin, if a bare CR or LF ends the
+// line before it. It has not been seen to be none.
+type candidate struct {
+	at   int // where it begins in held
+	word int // where what can be seen of it begins in word
 }
 
 type stripState int
@@ -87,7 +95,10 @@ func (t *stripper) octet(out []byte, c byte) []byte {
 	}
 	switch {
 	case t.line == lineMid, c == ' ', c == '\t':
-	case t.line == lineBare && t.state == naming && (c == ':' || unseenByte(c)) && t.find() >= 0: // white space too, for some
+	case t.line == lineBare && t.state == naming && t.held[0] != '\r': // in the middle of a name, for some
+		if last := t.read[len(t.read)-1]; c != '\r' && c != '\n' && last.word < len(t.word) {
+			t.read = append(t.read, candidate{len(t.held), len(t.word)})
+		}
 	default:
 		out = t.begin(out, c)
 	}
@@ -116,6 +127,7 @@ func (t *stripper) begin(out []byte, c byte) []byte {
 		start = lineCRLF
 	}
 	t.state, t.start, t.held, t.word = naming, start, t.held[:0], t.word[:0]
+	t.read = append(t.read[:0], candidate{})
 	return out
 }
 
@@ -129,7 +141,7 @@ func (t *stripper) keep(out []byte, c byte) []byte {
 	}
 	t.held = append(t.held, c)
 	if t.state == naming {
-		t.state = t.match(c)
+		out = t.match(out, c)
 	}
 	switch {
 	case t.state == passing:
@@ -138,8 +150,6 @@ func (t *stripper) keep(out []byte, c byte) []byte {
 		if out = t.finish(out); t.state != dropping {
 			t.state = passing
 		}
-	case t.state != holding:
-		t.value = len(t.held) + 1 // behind the colon that is next, perhaps
 	}
 	return out
 }
@@ -147,30 +157,64 @@ func (t *stripper) keep(out []byte, c byte) []byte {
 // match tells what the field may be when c has come. Of its name only printable
 // ASCII counts: some programs take all kinds of octets for white space. What
 // begins with a line end has none: there, the header ends for some.
-func (t *stripper) match(c byte) stripState {
+func (t *stripper) match(out []byte, c byte) []byte {
 	switch {
 	case c == ':':
-		if t.name = t.find(); t.name >= 0 {
-			return holding
+		if t.named() {
+			t.state = holding
 		}
-		return passing
+		out = t.drop(out, func(r candidate) bool { return t.find(r) < 0 })
+		t.value = len(t.held)
 	case !unseenByte(c):
 		t.word = append(t.word, c)
-		for _, name := range t.names {
-			if len(t.word) <= len(name) && bytes.EqualFold(t.word, name[:len(t.word)]) {
-				return naming
-			}
-		}
-		return passing
+		out = t.drop(out, func(r candidate) bool { return !t.mayBe(t.word[r.word:]) })
 	case t.held[0] == '\n', t.held[0] == '\r' && len(t.held) > 1:
-		return passing
+		t.state = passing // a lone CR may begin the empty line
 	}
-	return naming // a lone CR may begin the empty line
+	return out
 }
 
-// find returns the place in names of the name that was seen, or -1.
-func (t *stripper) find() int {
-	return slices.IndexFunc(t.names, func(name []byte) bool { return bytes.EqualFold(t.word, name) })
+// drop forgets candidates, and appends to out what stands before the first that
+// is left.
+func (t *stripper) drop(out []byte, none func(candidate) bool) []byte {
+	t.read = slices.DeleteFunc(t.read, none)
+	if len(t.read) == 0 {
+		t.state = passing
+		return out
+	}
+	first := t.read[0]
+	if first.at == 0 {
+		return out
+	}
+	out = append(out, t.held[:first.at]...)
+	t.held = append(t.held[:0], t.held[first.at:]...)
+	t.word = append(t.word[:0], t.word[first.word:]...)
+	for i := range t.read {
+		t.read[i].at -= first.at
+		t.read[i].word -= first.word
+	}
+	t.start = lineBare
+	return out
+}
+
+// named sets name and reports whether any candidate has one of the names now.
+func (t *stripper) named() bool {
+	t.name = -1
+	for _, r := range t.read {
+		t.name = max(t.name, t.find(r))
+	}
+	return t.name >= 0
+}
+
+// find returns the place in names of what was seen of r, or -1.
+func (t *stripper) find(r candidate) int {
+	return slices.IndexFunc(t.names, func(name []byte) bool { return bytes.EqualFold(t.word[r.word:], name) })
+}
+
+func (t *stripper) mayBe(word []byte) bool {
+	return slices.ContainsFunc(t.names, func(name []byte) bool {
+		return len(word) <= len(name) && bytes.EqualFold(word, name[:len(word)])
+	})
 }
 
 func unseenByte(c byte) bool { return c <= ' ' || c >= 0x7f }
@@ -178,7 +222,7 @@ func unseenByte(c byte) bool { return c <= ' ' || c >= 0x7f }
 // finish decides about what is held.
 func (t *stripper) finish(out []byte) []byte {
 	switch {
-	case t.state == naming && (len(t.held) < maxHeld || t.find() < 0):
+	case t.state == naming && (len(t.held) < maxHeld || !t.named()):
 		return append(out, t.held...)
 	case t.state == passing, t.state == dropping:
 		return out
@@ -188,5 +232,21 @@ func (t *stripper) finish(out []byte) []byte {
 		t.state = dropping
 		return out
 	}
-	return append(append(out, ' '), t.held...)
+	if t.state == naming {
+		t.value = len(t.held)
+	}
+	return indent(out, t.held, t.value)
+}
+
+// indent appends a field with a blank before each line of its name, which ends
+// before value.
+func indent(out, field []byte, value int) []byte {
+	out = append(out, ' ')
+	for i, c := range field {
+		if i > 0 && i < value && (field[i-1] == '\n' || field[i-1] == '\r') && c != ' ' && c != '\t' && c != '\n' {
+			out = append(out, ' ')
+		}
+		out = append(out, c)
+	}
+	return out
 }
