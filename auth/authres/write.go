@@ -72,7 +72,7 @@ func (f *Field) id() string {
 }
 
 func (r *Result) writable() bool {
-	return isWord(r.Method) && isWord(string(r.Verdict)) && r.Method != "none"
+	return isWord(r.Method) && isWord(string(r.Verdict)) && !strings.EqualFold(r.Method, "none")
 }
 
 func (p *Property) writable() bool {
