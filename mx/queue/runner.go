@@ -13,7 +13,7 @@ import (
 
 // A Deliverer takes a message to the recipients of one destination. *mx.Client is
 // one. It returns a Result for each recipient, in the envelope's order, whatever
-// the error, which only repeats them.
+// the error, which only repeats them. LeasedFrom(ctx) tells what it is delivering.
 type Deliverer interface {
 	Deliver(ctx context.Context, destination string, m *mx.Message) ([]mx.Result, error)
 }

@@ -1,0 +1,13 @@
+package queue
+
+import "testing"
+
+func TestLeasedFrom(t *testing.T) {
+	l := new(Leased)
+	if got := LeasedFrom(withLeased(t.Context(), l)); got != l {
+		t.Errorf("got %p, want %p", got, l)
+	}
+	if got := LeasedFrom(t.Context()); got != nil {
+		t.Errorf("got %p, want nil", got)
+	}
+}
