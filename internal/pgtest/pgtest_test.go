@@ -80,10 +80,11 @@ func TestRestart(t *testing.T) {
 
 // Nothing is left of a server, killed or not.
 func TestStop(t *testing.T) {
+	Start(t) // or skip
 	for _, kill := range []bool{false, true} {
 		s, err := Launch()
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		pid := s.cmd.Process.Pid
 		segment := field(s.pidFile(), 6, 1)
@@ -127,9 +128,7 @@ func sharedMemory(t *testing.T, id string) bool {
 }
 
 func TestSettingThatIsNone(t *testing.T) {
-	if _, err := find(); err != nil {
-		t.Skip(err)
-	}
+	Start(t) // or skip
 	if _, err := Launch("no_such_setting=1"); err == nil || !strings.Contains(err.Error(), "no_such_setting") {
 		t.Errorf("got %v", err)
 	}
