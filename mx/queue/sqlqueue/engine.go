@@ -1,0 +1,90 @@
+package sqlqueue
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/postrider/postrider/mx/queue"
+)
+
+// An engine is a dialect at work: how writes are grouped and committed, and how
+// leases are taken. What rows look like, what is read and with which queries is
+// the same for all, in the files that no dialect gives its name.
+//
+// Queries are written with "?" for their arguments.
+type engine interface {
+	// reader returns what to read with, and a function that gives it back.
+	reader(ctx context.Context) (querier, func(), error)
+	// words returns how the dialect says what others say otherwise.
+	words() *words
+
+	// putPiece makes a piece of a content durable, or at least keeps it until insert
+	// makes it so. Nobody sees it before. n counts from 1.
+	putPiece(ctx context.Context, id queue.ID, n int, data []byte) error
+	// dropPieces removes, at some time, the pieces of a message that is not to be.
+	dropPieces(id queue.ID)
+	// insert stores a message with its items, durably.
+	insert(ctx context.Context, m *newMessage) error
+
+	// lease is Lease, sorted.
+	lease(ctx context.Context, r leaseRequest) ([]leasedRow, error)
+	extend(ctx context.Context, until int64, leases []queue.Lease) (lost []queue.Lease, err error)
+	// settle sets Err of each.
+	settle(ctx context.Context, settlements []*settlement) error
+
+	// transact runs do in a transaction of its own, or together with others. It may
+	// be run again if something else has failed.
+	transact(ctx context.Context, do func(tx execer) (totals, error)) error
+	// stats returns all but Free.
+	stats(ctx context.Context) (queue.Stats, error)
+	close() error
+}
+
+type querier interface {
+	// query is called with the same few texts again and again.
+	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+type execer interface {
+	querier
+	// exec returns how many rows were touched.
+	exec(ctx context.Context, query string, args ...any) (int64, error)
+}
+
+// words are those in which dialects differ.
+type words struct {
+	greatest, least string // of several values
+	lock            string // at the end of a SELECT of items that are to be changed
+}
+
+// A newMessage is a message to be stored.
+type newMessage struct {
+	messageRow
+	pieces int    // that were put
+	prefix []byte // in front of the pieces
+	inline []byte // all of the content, if there are no pieces. Not nil.
+	items  []itemRow
+}
+
+// A leaseRequest is a queue.LeaseRequest.
+type leaseRequest struct {
+	destination string
+	late        bool
+	max         int
+	now, until  int64
+}
+
+// A settlement is a queue.Settlement.
+type settlement struct {
+	*queue.Settlement
+	left     []byte // Recipients; nil if none
+	due      int64
+	warn     int64
+	spawn    []*newMessage
+	outcomes []outcomeRow // if they are to be kept
+}
+
+// totals are what a transaction adds to what is in the store.
+type totals struct {
+	messages, bytes, items, held, leased int64
+}

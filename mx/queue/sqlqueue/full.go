@@ -1,0 +1,23 @@
+package sqlqueue
+
+import "strings"
+
+// fullTexts are words of drivers that say that there is no room, so that we need
+// none of the drivers.
+var fullTexts = []string{
+	"database or disk is full", // SQLITE_FULL
+	"no space left on device",  // ENOSPC
+	"disk quota exceeded",      // EDQUOT
+	"SQLSTATE 53100",           // disk_full of PostgreSQL, as pgx writes it
+}
+
+// isFull reports whether err says that there is no room.
+func isFull(err error) bool {
+	text := err.Error()
+	for _, full := range fullTexts {
+		if strings.Contains(text, full) {
+			return true
+		}
+	}
+	return false
+}
