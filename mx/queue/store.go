@@ -26,6 +26,9 @@ var (
 // concurrent use. All times in it are told by its callers, so that a test can
 // make them up.
 //
+// An item can be leased at a time if it is not held, its Due is not after that
+// time, and it has no lease, or one whose Until is not after it either.
+//
 // Who writes one runs queuetest.Run against it.
 type Store interface {
 	// Begin starts to store a message of so many octets; if size is negative, that
@@ -112,7 +115,8 @@ type Commit struct {
 // A NewItem is an Item to be.
 type NewItem struct {
 	Item
-	// LeaseUntil leases the item to who commits it. If zero, it is not leased.
+	// LeaseUntil leases the item to who commits it. If zero, it is not leased. In a
+	// Spawn it is not looked at.
 	LeaseUntil time.Time
 }
 
