@@ -88,3 +88,11 @@ type settlement struct {
 type totals struct {
 	messages, bytes, items, held, leased int64
 }
+
+func (t *totals) add(u *totals) {
+	t.messages += u.messages
+	t.bytes += u.bytes
+	t.items += u.items
+	t.held += u.held
+	t.leased += u.leased
+}

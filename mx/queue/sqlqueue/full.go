@@ -13,9 +13,12 @@ var fullTexts = []string{
 
 // isFull reports whether err says that there is no room.
 func isFull(err error) bool {
-	text := err.Error()
-	for _, full := range fullTexts {
-		if strings.Contains(text, full) {
+	return containsAny(err.Error(), fullTexts)
+}
+
+func containsAny(s string, words []string) bool {
+	for _, w := range words {
+		if strings.Contains(s, w) {
 			return true
 		}
 	}
