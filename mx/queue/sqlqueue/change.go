@@ -12,7 +12,7 @@ var errNoAction = errors.New("no such action")
 
 const (
 	execHold        = `UPDATE queue_items SET held = ? WHERE message = ? AND n = ?`
-	execRetry       = `UPDATE queue_items SET due = ? WHERE message = ? AND n = ?`
+	execRetry       = `UPDATE queue_items SET due = ? WHERE message = ? AND n = ? AND due > ?`
 	execDeleteItem  = `DELETE FROM queue_items WHERE message = ? AND n = ?`
 	execDeleteLast  = `DELETE FROM queue_messages WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_items i WHERE i.message = queue_messages.id)`
 	execDeletePiece = `DELETE FROM queue_pieces WHERE message = ?`
@@ -89,7 +89,8 @@ func (c *change) item(ctx context.Context, tx execer, r *entryRow, e *queue.Entr
 			_, err = tx.exec(ctx, execHold, 0, id, n)
 		}
 	case queue.Retry:
-		_, err = tx.exec(ctx, execRetry, fromTime(c.now), id, n)
+		now := fromTime(c.now)
+		_, err = tx.exec(ctx, execRetry, now, id, n, now)
 	case queue.Delete:
 		err = c.delete(ctx, tx, r, e)
 	default:
@@ -107,8 +108,6 @@ func (c *change) delete(ctx context.Context, tx execer, r *entryRow, e *queue.En
 				Destination: e.Item.Destination,
 				Recipient:   who.To,
 				Status:      queue.Deleted,
-				Reply:       who.Reply,
-				Host:        who.Host,
 				Time:        c.now,
 			})
 			if err != nil {

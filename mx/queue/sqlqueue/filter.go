@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/postrider/postrider/mx/queue"
-	"github.com/postrider/postrider/smtp"
 )
 
 // A span is a part of the items that is gone through by their key.
@@ -34,7 +33,7 @@ func (s *Store) ranges(f *queue.Filter) iter.Seq[span] {
 }
 
 // pageQuery returns the query for the next page of a span. What it does not look
-// at, matches does. It goes by the key whatever else would help: otherwise each
+// at, Filter.Match does. It goes by the key whatever else would help: otherwise each
 // page would have to be sorted.
 func pageQuery(f *queue.Filter, from *span, lock string) (string, []any) {
 	var b strings.Builder
@@ -59,25 +58,4 @@ func pageQuery(f *queue.Filter, from *span, lock string) (string, []any) {
 	b.WriteString(` ORDER BY i.message, i.n LIMIT ?`)
 	b.WriteString(lock)
 	return b.String(), append(args, pageSize)
-}
-
-// matches looks at what needs an address to be understood.
-func matches(f *queue.Filter, e *queue.Entry) bool {
-	if f.From != "" && !matchesMailbox(f.From, e.Message.Envelope.From.Mailbox) {
-		return false
-	}
-	return f.To == "" || slices.ContainsFunc(e.Item.Recipients, func(r queue.Recipient) bool {
-		return matchesMailbox(f.To, r.To.Mailbox)
-	})
-}
-
-func matchesMailbox(want string, m smtp.Mailbox) bool {
-	if want == "<>" {
-		return m == (smtp.Mailbox{})
-	}
-	local, domain, ok := strings.Cut(want, "@")
-	if at := strings.LastIndexByte(want, '@'); ok {
-		local, domain = want[:at], want[at+1:]
-	}
-	return strings.EqualFold(domain, m.Domain) && (local == "" || local == m.Local)
 }

@@ -136,6 +136,9 @@ func (s *Store) settlement(t *queue.Settlement) (*settlement, error) {
 		if err != nil {
 			return nil, err
 		}
+		for i := range m.items { // nobody would hear of their leases
+			m.items[i].leased, m.items[i].token = 0, 0
+		}
 		r.spawn = append(r.spawn, m)
 	}
 	return r, nil

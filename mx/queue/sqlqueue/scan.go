@@ -78,7 +78,7 @@ func eachEntry(ctx context.Context, q querier, f *queue.Filter, from *span, lock
 		if err != nil {
 			return false, err
 		}
-		if !matches(f, e) {
+		if !f.Match(e) {
 			continue
 		}
 		if err := do(r, e); err != nil {

@@ -13,7 +13,11 @@ import (
 // maxPrefix is what queue.Commit allows.
 const maxPrefix = 64 << 10
 
-var errTxOver = errors.New("sqlqueue: the transaction is over")
+var (
+	errTxOver     = errors.New("sqlqueue: the transaction is over")
+	errPrefixLong = errors.New("sqlqueue: the prefix is longer than 64 KB")
+	errNoItems    = errors.New("sqlqueue: a message without items, or an item without recipients")
+)
 
 // A tx is a message on its way in. Its content is in buf as long as it fits there,
 // else buf is the piece that is being filled.
@@ -92,7 +96,7 @@ func (t *tx) Commit(ctx context.Context, c *queue.Commit) ([]*queue.Leased, erro
 		return nil, t.err
 	}
 	t.over = true
-	return t.leased(m, msg, c)
+	return t.leased(m, msg, c), nil
 }
 
 // prepare makes rows of the message, and puts what is left of the content if it
@@ -105,7 +109,10 @@ func (t *tx) prepare(c *queue.Commit) (*newMessage, *queue.Message, error) {
 		return nil, nil, errTxOver
 	}
 	if len(c.Prefix) > maxPrefix {
-		return nil, nil, errors.New("sqlqueue: commit: the prefix is too large")
+		return nil, nil, errPrefixLong
+	}
+	if len(c.Items) == 0 {
+		return nil, nil, errNoItems
 	}
 	msg := new(queue.Message)
 	*msg = c.Message
@@ -118,6 +125,9 @@ func (t *tx) prepare(c *queue.Commit) (*newMessage, *queue.Message, error) {
 	m := &newMessage{messageRow: messageRow{int64(t.id), fromTime(msg.Arrived), msg.Size, int64(msg.Kind), text}}
 	m.items = make([]itemRow, len(c.Items))
 	for i := range c.Items {
+		if len(c.Items[i].Recipients) == 0 {
+			return nil, nil, errNoItems
+		}
 		if m.items[i], err = newItemRow(t.id, i, &c.Items[i]); err != nil {
 			return nil, nil, wrap("commit", err)
 		}
@@ -145,7 +155,7 @@ func (t *tx) kindWith(prefix []byte) smtp.Kind {
 }
 
 // leased returns the items that the committer has leased.
-func (t *tx) leased(m *newMessage, msg *queue.Message, c *queue.Commit) ([]*queue.Leased, error) {
+func (t *tx) leased(m *newMessage, msg *queue.Message, c *queue.Commit) []*queue.Leased {
 	var leased []*queue.Leased
 	var content smtp.Content
 	for i := range m.items {
@@ -160,7 +170,7 @@ func (t *tx) leased(m *newMessage, msg *queue.Message, c *queue.Commit) ([]*queu
 		item.Message, item.N = t.id, i
 		leased = append(leased, &queue.Leased{Lease: r.lease(), Message: msg, Item: item, Content: content})
 	}
-	return leased, nil
+	return leased
 }
 
 func (t *tx) Abort() {
