@@ -9,21 +9,26 @@ import (
 	"testing"
 )
 
+// shownElsewhere names the folder with the examples of a package that needs what
+// its module does not have, such as the driver of a database. There the example of
+// Store is called Example_store.
+var shownElsewhere = map[string]string{"mx/queue/sqlqueue": "internal/sqltest"}
+
 // Every exported type is shown in use, by an example whose output is checked.
 func TestExportedTypesHaveExamples(t *testing.T) {
 	types := map[string][]string{} // by folder
 	shown := map[string][]string{}
 	for _, f := range sources(t) {
 		dir := f.dir()
+		for of, elsewhere := range shownElsewhere {
+			if dir == elsewhere {
+				shown[of] = append(shown[of], examplesWithOutput(f.File, false)...)
+			}
+		}
 		switch {
 		case internal(dir) || strings.HasPrefix(dir, "examples/"):
 		case f.test():
-			for _, ex := range doc.Examples(f.File) {
-				if ex.Output != "" || ex.EmptyOutput {
-					name, _, _ := strings.Cut(ex.Name, "_")
-					shown[dir] = append(shown[dir], name)
-				}
-			}
+			shown[dir] = append(shown[dir], examplesWithOutput(f.File, true)...)
 		case f.Name.Name != "main":
 			types[dir] = append(types[dir], exportedTypes(f.File)...)
 		}
@@ -40,6 +45,23 @@ func TestExportedTypesHaveExamples(t *testing.T) {
 			}
 		}
 	}
+}
+
+// examplesWithOutput returns what the examples show: the identifier that they are
+// named for, or the suffix with a capital letter.
+func examplesWithOutput(f *ast.File, identifiers bool) []string {
+	var names []string
+	for _, ex := range doc.Examples(f) {
+		if ex.Output == "" && !ex.EmptyOutput {
+			continue
+		}
+		name, suffix, _ := strings.Cut(ex.Name, "_")
+		if !identifiers && suffix != "" {
+			name = strings.ToUpper(suffix[:1]) + suffix[1:]
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func exportedTypes(f *ast.File) []string {

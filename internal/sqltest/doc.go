@@ -1,0 +1,3 @@
+// Package sqltest runs package sqlqueue against real databases, whose drivers the
+// root module does not know.
+package sqltest
