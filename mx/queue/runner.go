@@ -14,6 +14,10 @@ import (
 // A Deliverer takes a message to the recipients of one destination. *mx.Client is
 // one. It returns a Result for each recipient, in the envelope's order, whatever
 // the error, which only repeats them. LeasedFrom(ctx) tells what it is delivering.
+//
+// The Scope of a Result that is Deferred decides who has to wait: with ScopeHost,
+// ScopeSite, ScopePolicy or ScopeLocal the destination as a whole, and else the
+// recipient.
 type Deliverer interface {
 	Deliver(ctx context.Context, destination string, m *mx.Message) ([]mx.Result, error)
 }
@@ -31,16 +35,28 @@ func (f DelivererFunc) Deliver(ctx context.Context, destination string, m *mx.Me
 // it must not be copied. It is safe for concurrent use.
 //
 // Several Runners, in processes of their own, may share a Store that allows it.
+//
+// A destination is tried by few deliveries at first. Each that finds it well
+// makes room for more, each that fails on the way to it or at its hosts for less.
+// When as many have failed as there was room for, it gets a rest: a minute, and
+// twice that each time, up to half an hour. Its items are not touched meanwhile.
+// Then one delivery finds out whether it has recovered. A part of MaxDeliveries is
+// for destinations that are known to be well, so that these need not wait for
+// those that do not answer. A Runner that begins with a full Store knows nothing
+// and so begins slowly, with the few deliveries to each destination; what it finds
+// due at once is tried again at different times.
 type Runner struct {
 	Store     Store
 	Deliverer Deliverer
 
 	// Destination says where a recipient's mail goes: recipients of a message with
 	// the same destination share an Item. If nil, the domain in A-labels and lower
-	// case.
+	// case, and "localhost" for <postmaster>, who has none: a Deliverer has to know
+	// where that is (RFC 5321 §4.5.1).
 	Destination func(to smtp.ForwardPath) string
 
-	// Notifications writes what senders are told. If nil, a zero dsn.Composer.
+	// Notifications writes what senders are told. If nil, a dsn.Composer that has
+	// only NotifyDelay set.
 	Notifications *dsn.Composer
 
 	// Retry is the time to the next attempt after the first; each later one is
@@ -49,8 +65,9 @@ type Runner struct {
 	Retry, MaxRetry time.Duration
 	// Lifetime is how long delivery is tried. If zero, 5 days (RFC 5321 §4.5.4.1).
 	Lifetime time.Duration
-	// WarnAfter is when the sender hears that his message is late. If zero, 4 hours.
-	// If negative, he does not.
+	// WarnAfter is when the sender hears that his message is late, if he wants to:
+	// see dsn.Composer.NotifyDelay. If zero, 4 hours. If negative, he does not, unless
+	// BY= asks for it.
 	WarnAfter time.Duration
 
 	// MaxDeliveries limits those that happen at a time. If zero, 500.
@@ -79,90 +96,85 @@ type Runner struct {
 	// Logger is for what an operator has to know: that the store fails, that a
 	// notification could not be written. If nil, slog.Default().
 	Logger *slog.Logger
+
+	admission admission
+	s         scheduler
 }
 
-// Trace is a set of hooks that see what happens to messages. Any may be nil. They
-// are called at the same time for different messages and must not block.
-type Trace struct {
-	// Accepted is called when a message was committed, notifications included.
-	Accepted func(ctx context.Context, m *Message, items []NewItem)
-	// Attempted is called after each delivery, before its outcome is recorded.
-	Attempted func(ctx context.Context, a *Attempt)
-	// Settled is called when it is recorded: with those who are done, and the item
-	// as it goes on.
-	Settled func(ctx context.Context, m *Message, item *Item, done []Outcome)
-	// Notified is called when a notification to a sender was committed.
-	Notified func(ctx context.Context, about *Message, n *dsn.Notification)
-	// Site is called when a destination is given a rest, or has recovered from one
-	// (until is zero).
-	Site func(ctx context.Context, destination string, until time.Time, err error)
+// Activity is what a Runner is doing.
+type Activity struct {
+	Deliveries   int // that are underway
+	Waiting      int // items that are leased and wait for their turn
+	Settling     int // deliveries whose outcome is not yet recorded
+	Destinations int // that something is known of
+	Resting      int // destinations that are left alone for a while
 }
 
-// An Attempt is a delivery that was tried. It must not be changed.
-type Attempt struct {
-	Leased  *Leased
-	Results []mx.Result
-	Began   time.Time
-	Took    time.Duration
-}
-
-// A NewMessage is what comes with a message that is taken in.
-type NewMessage struct {
-	// Envelope is as it came. HOLDFOR= and HOLDUNTIL= make the message wait, BY= limits
-	// its Lifetime (RFC 4865, RFC 2852).
-	Envelope smtp.Envelope
-	// Prefix goes in front of the content: header fields that were known only after
-	// it had streamed by, each with its CRLF. At most 64 KB.
-	Prefix []byte
-	// ReceivedFrom, TLSOptional and Data are those of Message.
-	ReceivedFrom dsn.Typed
-	TLSOptional  bool
-	Data         string
-	// Due is when delivery is first tried. If zero, at once.
-	Due time.Time
-	// Lifetime is that of the Runner if zero.
-	Lifetime time.Duration
-	// Held keeps the message until an operator releases it.
-	Held bool
-}
-
-// An Incoming is a message on its way into the queue: its content is written to
-// it. It belongs to one goroutine.
-type Incoming struct {
-	tx Tx
-	r  *Runner
-}
-
-// Begin takes in a message. Size is what the sender says that it has; negative if
-// he does not say. The error may be ErrFull, in the place of which a server
-// answers 452 by itself: it is for MAIL. Abort or Commit ends it.
-func (r *Runner) Begin(ctx context.Context, size int64) (*Incoming, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Admit reports whether Begin would find room for a message: for MAIL, when the
-// content is not yet to come. Size is as for Begin.
-func (r *Runner) Admit(ctx context.Context, size int64) error { return errors.ErrUnsupported }
-
-// ID returns the ID that the message will have, for its Received field and the
-// reply.
-func (in *Incoming) ID() ID { return in.tx.ID() }
-
-// Write adds to the content.
-func (in *Incoming) Write(p []byte) (int, error) { return in.tx.Write(p) }
-
-// Commit puts the message into the queue. When it returns nil the message is
-// durable, and may be underway already.
-func (in *Incoming) Commit(ctx context.Context, m *NewMessage) error { return errors.ErrUnsupported }
-
-// Abort forgets the message. After Commit it does nothing.
-func (in *Incoming) Abort() { in.tx.Abort() }
+// Errors of Run.
+var (
+	errNoStore = errors.New("queue: the Runner has no Store or no Deliverer")
+	errRunning = errors.New("queue: the Runner runs, or has run")
+)
 
 // Run delivers until ctx ends or Shutdown is called: the error is then ctx's, or
-// nil. Deliveries that are underway when ctx ends are cut short.
-func (r *Runner) Run(ctx context.Context) error { return errors.ErrUnsupported }
+// nil. Deliveries that are underway when ctx ends are cut short. Run waits for them,
+// and for half a minute at the most that the store takes what came of them. A Runner
+// runs once.
+func (r *Runner) Run(ctx context.Context) error {
+	if r.Store == nil || r.Deliverer == nil {
+		return errNoStore
+	}
+	m := dsn.Message{Envelope: smtp.Envelope{From: smtp.ReversePath{Mailbox: smtp.Mailbox{Local: "a", Domain: "localhost"}}}}
+	if _, err := r.composer().Compose(&m, dsn.Recipient{Action: dsn.Failed, Final: dsn.Typed{Type: "rfc822", Text: "b"}}); err != nil {
+		return err // better now than when somebody has to hear of something
+	}
+	return r.run(ctx)
+}
 
 // Shutdown lets no delivery begin, waits for those that run and for what came of
 // them to be recorded, and makes Run return. When ctx ends first, they are cut
 // short, and the error is ctx's. Messages are still taken in.
-func (r *Runner) Shutdown(ctx context.Context) error { return errors.ErrUnsupported }
+func (r *Runner) Shutdown(ctx context.Context) error {
+	s := r.scheduler()
+	s.mu.Lock()
+	s.stop()
+	s.mu.Unlock()
+	s.wake()
+	select {
+	case <-s.ended:
+		return nil
+	case <-ctx.Done():
+		s.cancel()
+		return ctx.Err()
+	}
+}
+
+// Activity returns what the Runner is doing now.
+func (r *Runner) Activity() Activity {
+	s := r.scheduler()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := Activity{Deliveries: s.running, Waiting: s.waiting, Settling: s.settling, Destinations: len(s.sites)}
+	now := time.Now()
+	for _, site := range s.sites {
+		if site.rests(now) {
+			a.Resting++
+		}
+	}
+	return a
+}
+
+func (r *Runner) logger() *slog.Logger {
+	if r.Logger != nil {
+		return r.Logger
+	}
+	return slog.Default()
+}
+
+// orDefault reads a limit: zero means def.
+func orDefault[T int | int64 | time.Duration](n, def T) T {
+	if n == 0 {
+		return def
+	}
+	return n
+}

@@ -1,0 +1,224 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// maxAsking is how many calls of Store.Lease are underway at a time.
+	maxAsking = 8
+	// readyPage is how many destinations are asked for at a time.
+	readyPage = 1000
+	// lateBatch is how many late items are leased at a time.
+	lateBatch = 100
+	// minPause is the time between two looks into the store at least.
+	minPause = 100 * time.Millisecond
+)
+
+// proceed begins what may begin: deliveries and, for those to come, leases. Mu is held.
+func (r *Runner) proceed(now time.Time) {
+	s := &r.s
+	for j := s.next(now); j != nil; j = s.next(now) {
+		s.work.Add(1)
+		go r.deliverAll(j)
+	}
+	for s.leasing < maxAsking {
+		at, n := s.nextToAsk(now)
+		if at == nil {
+			return
+		}
+		s.leasing++
+		s.work.Add(1)
+		go r.leaseAll(at, n)
+	}
+}
+
+// nextToAsk takes the destination for which the store is asked next, and says for how
+// many items; nil if there is none.
+func (s *scheduler) nextToAsk(now time.Time) (*site, int) {
+	for s.works() {
+		c, ok := s.choose(&s.ask, s.maxLeases)
+		if !ok {
+			return nil, 0
+		}
+		at := s.ask[c].pop()
+		at.queuedToAsk = false
+		if at.class != c || !s.worthAsking(at, now) {
+			s.lineUp(at, now)
+			continue
+		}
+		n := min(s.room(at, now), s.maxLeases(c))
+		at.more, at.asking = false, true // what is committed from now on sets more again
+		s.promise(at, n)
+		return at, n
+	}
+	return nil, 0
+}
+
+// leaseAll leases items of a destination, and then of the next.
+func (r *Runner) leaseAll(at *site, n int) {
+	s := &r.s
+	defer s.work.Done()
+	for at != nil {
+		now := time.Now()
+		items, err := r.Store.Lease(s.ctx, LeaseRequest{Destination: at.name, Max: n, Now: now, Until: now.Add(r.leaseTime())})
+		now = time.Now()
+		s.mu.Lock()
+		at.asking = false
+		s.promise(at, -n)
+		at.more = at.more || err != nil || len(items) >= n
+		r.storeSaid(err, now)
+		r.enter(at, items, now)
+		if at, n = s.nextToAsk(now); at == nil {
+			s.leasing--
+		}
+		r.proceed(now)
+		s.checkIdle()
+		s.mu.Unlock()
+	}
+}
+
+// enter puts leased items into their destination's backlog, or gives them back if they
+// cannot be begun any more. Mu is held.
+func (r *Runner) enter(at *site, items []*Leased, now time.Time) {
+	s := &r.s
+	for _, l := range items {
+		j := s.add(at, l, now)
+		if s.phase == active && !at.rests(now) {
+			s.lineUpJob(j)
+		} else {
+			r.giveBack(j)
+		}
+	}
+	s.lineUp(at, now)
+}
+
+// giveBack ends the lease of a job of which nothing was tried. Mu is held.
+func (r *Runner) giveBack(jobs ...*job) {
+	for _, j := range jobs {
+		j.unmoved = true
+		j.s = *unmoved(j.Leased)
+		r.finish(j)
+	}
+}
+
+// unmoved is the settlement of an item that stays as it is.
+func unmoved(l *Leased) *Settlement {
+	return &Settlement{Lease: l.Lease, Left: l.Item.Recipients, Due: l.Item.Due, Warn: l.Item.Warn, Attempts: l.Item.Attempts}
+}
+
+// ready notes that the store has an item of a destination that is due, unless no more
+// destinations can be remembered. Mu is held.
+func (r *Runner) ready(destination string, now time.Time) bool {
+	s := &r.s
+	at := s.known(destination, now)
+	if at == nil {
+		s.rescan = true
+		return false
+	}
+	at.more = true
+	s.lineUp(at, now)
+	return true
+}
+
+// scan looks for destinations that have something due, from after on. It returns
+// where it has stopped because it can remember no more of them.
+func (r *Runner) scan(ctx context.Context, now time.Time, after string) (stopped string) {
+	s := &r.s
+	for {
+		names, next, err := r.Store.Ready(ctx, now, after, readyPage)
+		s.mu.Lock()
+		r.storeSaid(err, time.Now())
+		s.noteDue(next)
+		for _, name := range names {
+			if !r.ready(name, now) { // it goes on from here the next time
+				r.proceed(now)
+				s.mu.Unlock()
+				return after
+			}
+			after = name
+		}
+		r.proceed(now)
+		s.mu.Unlock()
+		if err != nil || len(names) < readyPage {
+			return ""
+		}
+	}
+}
+
+// leaseLate leases what has to be given up or whose senders are to be told, and does
+// so. It reports whether there may be more.
+func (r *Runner) leaseLate(ctx context.Context) (more bool) {
+	s := &r.s
+	now := time.Now()
+	s.mu.Lock()
+	s.leasing++ // so that the end waits for it
+	s.mu.Unlock()
+	items, err := r.Store.Lease(ctx, LeaseRequest{Late: true, Max: lateBatch, Now: now, Until: now.Add(r.leaseTime())})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.storeSaid(err, time.Now())
+	more = len(items) == lateBatch
+	for _, l := range items {
+		at := s.known(l.Item.Destination, now)
+		if at != nil && s.phase == active && !l.Message.mustReturn() && l.Item.expired(now) && l.Item.Due.Before(l.Item.Expires) && !at.rests(now) {
+			r.enter(at, []*Leased{l}, now) // one more attempt, for which there was no time
+			continue
+		}
+		j := s.add(at, l, now)
+		s.settling++
+		s.mu.Unlock()
+		r.lateOutcome(j, now)
+		r.notify(j)
+		s.mu.Lock()
+		s.settling--
+		r.finish(j)
+	}
+	s.leasing--
+	r.proceed(now)
+	s.checkIdle()
+	return more
+}
+
+func (r *Runner) leaseTime() time.Duration { return orDefault(r.LeaseTime, time.Minute) }
+
+// trouble is with the store.
+type trouble struct {
+	since time.Time // zero if there is none
+	until time.Time // when it is tried again
+	wait  time.Duration
+}
+
+const (
+	minTrouble = 100 * time.Millisecond
+	maxTrouble = 30 * time.Second
+)
+
+func (t *trouble) now() bool { return !t.since.IsZero() }
+
+// storeSaid takes notice of whether the store works. Mu is held.
+func (r *Runner) storeSaid(err error, now time.Time) {
+	s, t := &r.s, &r.s.trouble
+	switch {
+	case err != nil && s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()):
+	case err != nil:
+		if !t.now() {
+			t.since, t.wait = now, minTrouble
+			r.logger().Error("queue: the store fails", "err", err)
+		} else if !now.Before(t.until) {
+			t.wait = min(2*t.wait, maxTrouble)
+		} else {
+			return
+		}
+		t.until = now.Add(jitter(t.wait))
+		s.wake()
+	case t.now():
+		r.logger().Info("queue: the store works again", "after", now.Sub(t.since))
+		*t = trouble{}
+		s.rescan = true
+		s.wake()
+		r.proceed(now)
+	}
+}

@@ -1,0 +1,400 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/mx"
+	"github.com/postrider/postrider/smtp/dsn"
+)
+
+// phase is how far a Runner has got.
+type phase uint8
+
+const (
+	unused   phase = iota
+	active         // deliveries begin
+	stopping       // none begins
+	over
+)
+
+// scheduler decides which delivery is next. Everything in it happens under mu, and
+// takes a time that does not depend on how much waits.
+type scheduler struct {
+	once sync.Once
+	max  int // deliveries
+	site int // deliveries to a destination at first, and at the most
+	most int
+
+	mu    sync.Mutex
+	phase phase
+	ran   bool
+	sites map[string]*site
+	jobs  job // the ring of all that is leased; this one is none
+
+	running  int          // deliveries underway
+	waiting  int          // in backlogs
+	settling int          // over, and not recorded
+	leasing  int          // calls of Store.Lease
+	active   [classes]int // deliveries underway
+	held     [classes]int // in backlogs, or promised a place there
+	begin    [classes]line
+	ask      [classes]line
+	turn     class // whose turn it is, where both may
+
+	trouble trouble
+
+	nextDue, nextLate time.Time // when the store is to be looked at; zero if not known
+	nextRest, swept   time.Time // when the next rest is over, and when that was looked at last
+	rescan            bool      // now, as soon as that may be
+
+	finished []*job // to be settled
+
+	woken     chan struct{} // for the main loop
+	lateWoken chan struct{} // for who looks after what is late
+	settle    chan struct{} // for the settling
+	settled   chan struct{} // closed when no more comes to be settled
+	idle      chan struct{} // closed when a stopping scheduler has nothing left to do
+	ended     chan struct{} // closed when Run returns
+	ctx       context.Context
+	cancel    context.CancelFunc
+	work      sync.WaitGroup // goroutines of Run, but for the settling
+}
+
+// job is an item under a lease.
+type job struct {
+	*Leased
+	site       *site
+	next, prev *job // in the ring
+	behind     *job // in the backlog
+	since      time.Time
+	cancel     context.CancelCauseFunc // of the delivery
+	lost       bool
+	class      class
+
+	began   time.Time
+	took    time.Duration
+	results []mx.Result
+	s       Settlement
+	unmoved bool // nothing was tried
+	notices []notice
+	told    []*dsn.Notification // of s.Spawn
+}
+
+// line is destinations in the order of their turns.
+type line struct {
+	sites []*site
+	first int
+}
+
+func (l *line) push(s *site) {
+	if l.first > 32 && 2*l.first > len(l.sites) {
+		n := copy(l.sites, l.sites[l.first:])
+		clear(l.sites[n:])
+		l.sites, l.first = l.sites[:n], 0
+	}
+	l.sites = append(l.sites, s)
+}
+
+func (l *line) pop() (s *site) {
+	if l.empty() {
+		return nil
+	}
+	s, l.sites[l.first] = l.sites[l.first], nil
+	if l.first++; l.first == len(l.sites) {
+		l.sites, l.first = l.sites[:0], 0
+	}
+	return s
+}
+
+func (l *line) empty() bool { return l.first == len(l.sites) }
+
+// scheduler returns that of r, ready for use.
+func (r *Runner) scheduler() *scheduler {
+	s := &r.s
+	s.once.Do(func() {
+		s.max = max(1, orDefault(r.MaxDeliveries, 500))
+		s.most = max(1, min(s.max, orDefault(r.MaxSiteDeliveries, 20)))
+		s.site = max(1, min(s.most, orDefault(r.SiteDeliveries, 5)))
+		s.sites = map[string]*site{}
+		s.jobs.next, s.jobs.prev = &s.jobs, &s.jobs
+		for _, c := range []*chan struct{}{&s.woken, &s.lateWoken, &s.settle} {
+			*c = make(chan struct{}, 1)
+		}
+		for _, c := range []*chan struct{}{&s.settled, &s.idle, &s.ended} {
+			*c = make(chan struct{})
+		}
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+	})
+	return s
+}
+
+func (s *scheduler) wake() { signal(s.woken) }
+
+// signal wakes who waits at c, or will.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// works reports whether deliveries may begin and items be leased.
+func (s *scheduler) works() bool { return s.phase == active && !s.trouble.now() }
+
+// scarce reports whether places are.
+func (s *scheduler) scarce() bool { return 2*s.running > s.max }
+
+// places is how many more deliveries a class may have. A quarter of all is for
+// destinations that have taken mail, and those that are dead get no more than that
+// to find out whether a rest has helped.
+func (s *scheduler) places(c class) int {
+	quarter := s.max / 4
+	n := s.max - s.busy()
+	if c != wellKnown {
+		n = min(n, max(1, s.max-quarter)-s.active[unproven]-s.active[dead])
+	}
+	if c == dead {
+		n = min(n, max(1, quarter)-s.active[dead])
+	}
+	return n
+}
+
+// maxLeases is how many more items of a class may be leased ahead.
+func (s *scheduler) maxLeases(c class) int {
+	if c == wellKnown {
+		return s.maxHeld() - s.held[c]
+	}
+	return s.places(c) - s.held[unproven] - s.held[dead] // what can begin soon
+}
+
+// maxHeld is how many items may be leased ahead in all.
+func (s *scheduler) maxHeld() int { return 4 * s.max }
+
+// busy is how many deliveries count: those whose outcome is not recorded too, so that
+// a slow store slows down.
+func (s *scheduler) busy() int { return s.running + s.settling }
+
+// next takes the job whose turn it is; nil if none may begin.
+func (s *scheduler) next(now time.Time) *job {
+	for s.works() {
+		c, ok := s.choose(&s.begin, s.places)
+		if !ok {
+			return nil
+		}
+		at := s.begin[c].pop()
+		at.queuedToBegin = false
+		if at.class != c || !s.canBegin(at, now) {
+			s.lineUp(at, now)
+			continue
+		}
+		j := at.pop()
+		s.waiting--
+		s.held[c]--
+		s.start(j, now)
+		s.lineUp(at, now)
+		return j
+	}
+	return nil
+}
+
+// choose returns the class whose turn it is, of those that have destinations in line
+// and room for more.
+func (s *scheduler) choose(lines *[classes]line, room func(class) int) (c class, ok bool) {
+	for i := range classes {
+		c = (s.turn + i) % classes
+		if !lines[c].empty() && room(c) > 0 {
+			s.turn = (c + 1) % classes
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// canBegin reports whether a delivery to the destination may begin as far as that is
+// up to it.
+func (s *scheduler) canBegin(at *site, now time.Time) bool {
+	return at.backlog > 0 && !at.rests(now) && at.running < at.limit(s.scarce())
+}
+
+func (s *scheduler) start(j *job, now time.Time) {
+	at := j.site
+	j.began, j.class = now, at.class
+	at.running++
+	at.used = now
+	s.running++
+	s.active[j.class]++
+}
+
+// stopRunning gives the place of a delivery back.
+func (s *scheduler) stopRunning(j *job) {
+	j.site.running--
+	s.running--
+	s.active[j.class]--
+}
+
+// setClass moves what a destination holds to another share.
+func (s *scheduler) setClass(at *site, c class) {
+	s.held[at.class] -= at.held()
+	at.class = c
+	s.held[c] += at.held()
+}
+
+// lineUp lets a destination take its turn, for a delivery or for being asked for in
+// the store, if there is something that it could do with it.
+func (s *scheduler) lineUp(at *site, now time.Time) {
+	if !at.queuedToBegin && s.canBegin(at, now) {
+		at.queuedToBegin = true
+		s.begin[at.class].push(at)
+	}
+	if !at.queuedToAsk && s.worthAsking(at, now) {
+		at.queuedToAsk = true
+		s.ask[at.class].push(at)
+	}
+}
+
+// room is how many more items a destination can do with, as far as that is up to it.
+func (s *scheduler) room(at *site, now time.Time) int {
+	if at.rests(now) {
+		return 0
+	}
+	return at.limit(s.scarce()) + at.ahead() - at.running - at.held()
+}
+
+// worthAsking reports whether the store should be asked for items of a destination:
+// if it waits for one, or can do with many.
+func (s *scheduler) worthAsking(at *site, now time.Time) bool {
+	if !at.more || at.asking {
+		return false
+	}
+	room := s.room(at, now)
+	return room > 0 && (at.held() == 0 || 2*room > at.limit(false)+at.ahead())
+}
+
+// promise keeps places in a destination's backlog.
+func (s *scheduler) promise(at *site, n int) {
+	at.promised += n
+	s.held[at.class] += n
+}
+
+// add notes an item that is leased.
+func (s *scheduler) add(at *site, l *Leased, now time.Time) *job {
+	j := &job{Leased: l, site: at, since: now}
+	j.prev, j.next = s.jobs.prev, &s.jobs
+	j.prev.next, j.next.prev = j, j
+	return j
+}
+
+// lineUpJob puts a job into its destination's backlog.
+func (s *scheduler) lineUpJob(j *job) {
+	at := j.site
+	at.used = j.since
+	if it := &j.Item; at.class == unproven && at.why.reply.Code == 0 &&
+		it.Attempts > 0 && len(it.Recipients) > 0 && it.Recipients[0].Local {
+		at.window = 1 // nobody was reached the last time
+	}
+	at.push(j)
+	s.waiting++
+	s.held[at.class]++
+}
+
+// forget takes a job out of the ring.
+func (s *scheduler) forget(j *job) {
+	j.prev.next, j.next.prev = j.next, j.prev
+	j.next, j.prev = nil, nil
+}
+
+// takeBacklog empties a destination's backlog but for what keep, if not nil, says.
+func (s *scheduler) takeBacklog(at *site, keep func(*job) bool) (taken []*job) {
+	for range at.backlog {
+		if j := at.pop(); keep != nil && keep(j) {
+			at.push(j)
+		} else {
+			taken = append(taken, j)
+		}
+	}
+	s.waiting -= len(taken)
+	s.held[at.class] -= len(taken)
+	return taken
+}
+
+// maxSites is how many destinations something is remembered of.
+func (s *scheduler) maxSites() int { return max(10_000, 8*s.max) }
+
+// known returns what is known of a destination. It is nil if there is no room for
+// another.
+func (s *scheduler) known(name string, now time.Time) *site {
+	at := s.sites[name]
+	if at != nil {
+		return at
+	}
+	if len(s.sites) >= s.maxSites() && !s.makeRoom() {
+		return nil
+	}
+	at = &site{name: name, class: unproven, window: float64(s.site), used: now}
+	s.sites[name] = at
+	return at
+}
+
+// makeRoom forgets a destination of which nothing is at hand, of a few that chance
+// has chosen: one that does not rest if it can.
+func (s *scheduler) makeRoom() bool {
+	var victim *site
+	looked := 0
+	for _, at := range s.sites {
+		if at.running == 0 && at.held() == 0 && !at.asking && !at.queuedToAsk && !at.queuedToBegin {
+			if victim == nil || victim.rested > 0 && at.rested == 0 {
+				victim = at
+			}
+		}
+		if looked++; victim != nil && looked >= 16 {
+			break
+		}
+	}
+	if victim == nil {
+		return false
+	}
+	s.rescan = s.rescan || victim.more
+	delete(s.sites, victim.name)
+	return true
+}
+
+// remember is how long a destination is remembered that nothing is at hand of, and
+// for how long after its rest one that had one.
+const remember = 5 * time.Minute
+
+// sweep forgets destinations, and lets those go on whose rest is over.
+func (s *scheduler) sweep(now time.Time) {
+	s.swept, s.nextRest = now, time.Time{}
+	for name, at := range s.sites {
+		switch {
+		case at.rests(now):
+			s.nextRest = earlier(s.nextRest, at.restEnds)
+		case at.idle() && now.Sub(at.used) >= remember && now.Sub(at.restEnds) >= maxRest:
+			delete(s.sites, name)
+		default:
+			s.lineUp(at, now)
+		}
+	}
+}
+
+// noteDue, noteRest and noteLate remember when there is something to do.
+func (s *scheduler) noteDue(t time.Time)  { s.nextDue = s.sooner(s.nextDue, t) }
+func (s *scheduler) noteRest(t time.Time) { s.nextRest = s.sooner(s.nextRest, t) }
+
+func (s *scheduler) noteLate(t time.Time) {
+	if t.IsZero() || !s.nextLate.IsZero() && !t.Before(s.nextLate) {
+		return
+	}
+	s.nextLate = t
+	signal(s.lateWoken)
+}
+
+func (s *scheduler) sooner(known, t time.Time) time.Time {
+	if t.IsZero() || !known.IsZero() && !t.Before(known) {
+		return known
+	}
+	s.wake()
+	return t
+}
