@@ -86,7 +86,7 @@ func (r *Runner) enter(at *site, items []*Leased, now time.Time) {
 	s := &r.s
 	for _, l := range items {
 		j := s.add(at, l, now)
-		if s.phase == active && !at.rests(now) {
+		if s.phase == phaseActive && !at.rests(now) {
 			s.lineUpJob(j)
 		} else {
 			r.giveBack(j)
@@ -163,7 +163,7 @@ func (r *Runner) leaseLate(ctx context.Context) (more bool) {
 	more = len(items) == lateBatch
 	for _, l := range items {
 		at := s.known(l.Item.Destination, now)
-		if at != nil && s.phase == active && !l.Message.mustReturn() && l.Item.expired(now) && l.Item.Due.Before(l.Item.Expires) && !at.rests(now) {
+		if at != nil && s.phase == phaseActive && !l.Message.mustReturn() && l.Item.expired(now) && l.Item.Due.Before(l.Item.Expires) && !at.rests(now) {
 			r.enter(at, []*Leased{l}, now) // one more attempt, for which there was no time
 			continue
 		}

@@ -119,7 +119,7 @@ func (in *Incoming) Commit(ctx context.Context, m *NewMessage) error {
 	for _, at := range promised {
 		s.promise(at, -1)
 	}
-	ended := s.phase == over
+	ended := s.phase == phaseOver
 	if !ended {
 		r.committed(c, leased, now)
 	}
@@ -239,7 +239,7 @@ func (r *Runner) committed(c *Commit, leased []*Leased, now time.Time) {
 	for _, l := range leased {
 		r.enter(s.sites[l.Item.Destination], []*Leased{l}, now)
 	}
-	if s.phase != active {
+	if s.phase != phaseActive {
 		return
 	}
 	for i := range c.Items {

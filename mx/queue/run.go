@@ -10,8 +10,8 @@ func (r *Runner) run(ctx context.Context) error {
 	s := r.scheduler()
 	s.mu.Lock()
 	switch s.phase {
-	case unused:
-		s.phase = active
+	case phaseUnused:
+		s.phase = phaseActive
 	default:
 		defer s.mu.Unlock()
 		if s.ran {
@@ -41,8 +41,8 @@ func (r *Runner) run(ctx context.Context) error {
 
 	<-s.ctx.Done()
 	s.mu.Lock()
-	wasStopped := s.phase == stopping
-	s.phase = over
+	wasStopped := s.phase == phaseStopping
+	s.phase = phaseOver
 	r.emptyBacklogs()
 	s.mu.Unlock()
 	s.work.Wait()
@@ -58,11 +58,11 @@ func (r *Runner) run(ctx context.Context) error {
 // stop begins the end. Mu is held.
 func (s *scheduler) stop() {
 	switch s.phase {
-	case unused: // Run returns at once
-		s.phase = over
+	case phaseUnused: // Run returns at once
+		s.phase = phaseOver
 		close(s.ended)
-	case active:
-		s.phase = stopping
+	case phaseActive:
+		s.phase = phaseStopping
 	}
 }
 
@@ -77,7 +77,7 @@ func (r *Runner) emptyBacklogs() {
 
 // checkIdle ends a stopping scheduler that has nothing left to do. Mu is held.
 func (s *scheduler) checkIdle() {
-	if s.phase == stopping && s.running+s.settling+s.leasing == 0 {
+	if s.phase == phaseStopping && s.running+s.settling+s.leasing == 0 {
 		select {
 		case <-s.idle:
 		default:
@@ -114,7 +114,7 @@ func (r *Runner) look() {
 		}
 		now := time.Now()
 		s.mu.Lock()
-		if s.phase == stopping {
+		if s.phase == phaseStopping {
 			r.emptyBacklogs()
 			s.checkIdle()
 		}
@@ -122,7 +122,7 @@ func (r *Runner) look() {
 			s.sweep(now)
 			r.proceed(now)
 		}
-		scan := s.phase == active && !now.Before(s.nextLook(now, poll, earliest))
+		scan := s.phase == phaseActive && !now.Before(s.nextLook(now, poll, earliest))
 		if scan {
 			s.rescan, s.nextDue = false, time.Time{}
 		}
@@ -146,7 +146,7 @@ func (s *scheduler) nextLook(now, poll, earliest time.Time) time.Time {
 		at = earlier(at, now)
 	}
 	switch {
-	case s.phase != active:
+	case s.phase != phaseActive:
 		return now.Add(time.Hour)
 	case s.trouble.now():
 		return s.trouble.until

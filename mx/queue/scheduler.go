@@ -13,10 +13,10 @@ import (
 type phase uint8
 
 const (
-	unused   phase = iota
-	active         // deliveries begin
-	stopping       // none begins
-	over
+	phaseUnused   phase = iota
+	phaseActive         // deliveries begin
+	phaseStopping       // none begins
+	phaseOver
 )
 
 // scheduler decides which delivery is next. Everything in it happens under mu, and
@@ -141,7 +141,7 @@ func signal(c chan struct{}) {
 }
 
 // works reports whether deliveries may begin and items be leased.
-func (s *scheduler) works() bool { return s.phase == active && !s.trouble.now() }
+func (s *scheduler) works() bool { return s.phase == phaseActive && !s.trouble.now() }
 
 // scarce reports whether places are.
 func (s *scheduler) scarce() bool { return 2*s.running > s.max }
