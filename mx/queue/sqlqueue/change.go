@@ -63,7 +63,8 @@ type change struct {
 }
 
 func (c *change) page(ctx context.Context, tx execer) (err error) {
-	c.more, err = eachEntry(ctx, tx, c.f, &c.from, c.s.engine.words().lock, func(r *entryRow, e *queue.Entry) error {
+	w := c.s.engine.words()
+	c.more, err = eachEntry(ctx, tx, w, c.f, &c.from, w.lock, func(r *entryRow, e *queue.Entry) error {
 		if c.left == 0 {
 			return nil
 		}
@@ -89,7 +90,7 @@ func (c *change) item(ctx context.Context, tx execer, r *entryRow, e *queue.Entr
 			_, err = tx.exec(ctx, execHold, 0, id, n)
 		}
 	case queue.Retry:
-		now := fromTime(c.now)
+		now := c.s.engine.words().there(fromTime(c.now))
 		_, err = tx.exec(ctx, execRetry, now, id, n, now)
 	case queue.Delete:
 		err = c.delete(ctx, tx, r, e)
@@ -127,6 +128,11 @@ func (c *change) delete(ctx context.Context, tx execer, r *entryRow, e *queue.En
 	}
 	if r.item.leased != 0 {
 		c.totals.leased--
+	}
+	if lock := c.s.engine.words().lockMessage; lock != "" {
+		if _, err := tx.exec(ctx, lock, r.message.id); err != nil {
+			return err
+		}
 	}
 	n, err := tx.exec(ctx, execDeleteLast, r.message.id)
 	if err != nil || n == 0 {

@@ -55,6 +55,20 @@ type execer interface {
 type words struct {
 	greatest, least string // of several values
 	lock            string // at the end of a SELECT of items that are to be changed
+	lockMessage     string // asked before the last item of a message is looked for; "" for nothing
+	// skew returns what to add to a time that is stored; nil for nothing.
+	skew func() int64
+}
+
+// there returns a time as it is stored, here as it is told.
+func (w *words) there(t int64) int64 { return w.shifted(t, 1) }
+func (w *words) here(t int64) int64  { return w.shifted(t, -1) }
+
+func (w *words) shifted(t, way int64) int64 {
+	if w.skew == nil || t == 0 || t == never {
+		return t
+	}
+	return t + way*w.skew()
 }
 
 // A newMessage is a message to be stored.
@@ -82,6 +96,7 @@ type settlement struct {
 	warn     int64
 	spawn    []*newMessage
 	outcomes []outcomeRow // if they are to be kept
+	lost     bool         // for the engine
 }
 
 // totals are what a transaction adds to what is in the store.

@@ -31,7 +31,8 @@ func (s *Store) Ready(ctx context.Context, now time.Time, after string, max int)
 		return nil, time.Time{}, wrap("ready", err)
 	}
 	defer done()
-	at := fromTime(now)
+	w := s.engine.words()
+	at := w.there(fromTime(now))
 	rows, err := q.query(ctx, s.queryReady, after, at)
 	if err != nil {
 		return nil, time.Time{}, wrap("ready", err)
@@ -53,7 +54,7 @@ func (s *Store) Ready(ctx context.Context, now time.Time, after string, max int)
 			next = *later
 		}
 	}
-	return names, toTime(next), wrap("ready", rows.Err())
+	return names, toTime(w.here(next)), wrap("ready", rows.Err())
 }
 
 // Lease implements queue.Store.

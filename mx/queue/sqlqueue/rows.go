@@ -57,6 +57,11 @@ func (r *itemRow) fields() []any {
 	return []any{&r.message, &r.n, &r.destination, &r.recipients, &r.due, &r.expires, &r.warn, &r.attempts, &r.held, &r.token, &r.leased}
 }
 
+// here makes the times those that are told.
+func (r *itemRow) here(w *words) {
+	r.due, r.expires, r.warn, r.leased = w.here(r.due), w.here(r.expires), w.here(r.warn), w.here(r.leased)
+}
+
 func (r *itemRow) item() (queue.Item, error) {
 	item := queue.Item{
 		Message:     queue.ID(r.message),

@@ -52,7 +52,7 @@ func (s *Store) page(ctx context.Context, f *queue.Filter, from *span) (page []*
 		return nil, false, err
 	}
 	defer done()
-	more, err = eachEntry(ctx, q, f, from, "", func(r *entryRow, e *queue.Entry) error {
+	more, err = eachEntry(ctx, q, s.engine.words(), f, from, "", func(r *entryRow, e *queue.Entry) error {
 		page = append(page, e)
 		return nil
 	})
@@ -61,7 +61,7 @@ func (s *Store) page(ctx context.Context, f *queue.Filter, from *span) (page []*
 
 // eachEntry calls do for the entries of the next page that match, and moves from
 // behind it.
-func eachEntry(ctx context.Context, q querier, f *queue.Filter, from *span, lock string, do func(*entryRow, *queue.Entry) error) (more bool, err error) {
+func eachEntry(ctx context.Context, q querier, w *words, f *queue.Filter, from *span, lock string, do func(*entryRow, *queue.Entry) error) (more bool, err error) {
 	query, args := pageQuery(f, from, lock)
 	rows, err := q.query(ctx, query, args...)
 	var found []entryRow
@@ -74,6 +74,7 @@ func eachEntry(ctx context.Context, q querier, f *queue.Filter, from *span, lock
 	for i := range found {
 		r := &found[i]
 		from.after = place{r.item.message, r.item.n}
+		r.item.here(w)
 		e, err := r.entry()
 		if err != nil {
 			return false, err

@@ -55,7 +55,7 @@ type Options struct {
 type Store struct {
 	engine     engine
 	opts       Options
-	ids        *queue.IDs
+	ids        interface{ Next(time.Time) queue.ID }
 	attached   bool
 	queryReady string
 }

@@ -1,0 +1,111 @@
+package sqlqueue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	pgTries     = 8                // of a transaction that is given up for others
+	pgCertainty = 10 * time.Second // to find out whether what was sent has happened
+)
+
+// do calls what with a connection, and calls it again with another if the
+// connection was broken, or the transaction given up. It is for what may be done
+// twice.
+func (e *postgres) do(ctx context.Context, what func(ctx context.Context, c *pgConn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, pgQueryTime)
+	defer cancel()
+	for try, lost := 1, 0; ; try++ {
+		sent, err := e.try(ctx, what)
+		switch {
+		case err == nil:
+			return nil
+		case isConflict(err) && try < pgTries:
+		case sent && isBroken(err) && lost == 0 && ctx.Err() == nil: // it may have been so for long
+			lost++
+		default:
+			return err
+		}
+		if !pause(ctx, try) {
+			return err
+		}
+	}
+}
+
+// doOnce is do for what must not happen twice and, when it is sent twice, fails
+// the second time as a duplicate. It goes on when the connection is lost until it
+// is known what has happened, or too much time has passed.
+func (e *postgres) doOnce(ctx context.Context, what func(ctx context.Context, c *pgConn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, pgQueryTime)
+	defer cancel()
+	var lost error // not nil if it may have happened
+	var end time.Time
+	for try := 1; ; try++ {
+		sent, err := e.try(ctx, what)
+		switch {
+		case err == nil || lost != nil && isDuplicate(err):
+			return nil
+		case isConflict(err) && try < pgTries:
+		case sent && isBroken(err):
+			if lost == nil {
+				end = time.Now().Add(pgCertainty)
+			}
+			lost = err
+		case lost == nil || sent && !isBroken(err) && !isConflict(err):
+			return err
+		}
+		if lost != nil && time.Now().After(end) || !pause(ctx, try) {
+			if lost != nil {
+				return uncertainError{lost}
+			}
+			return err
+		}
+	}
+}
+
+// try reports whether there was a connection, with which something may have
+// happened.
+func (e *postgres) try(ctx context.Context, what func(ctx context.Context, c *pgConn) error) (sent bool, err error) {
+	c, err := e.pool.get(ctx)
+	if err != nil {
+		return false, err
+	}
+	err = what(ctx, c)
+	e.pool.put(c, err)
+	return true, err
+}
+
+// pause waits, longer each time, and reports whether ctx lasts.
+func pause(ctx context.Context, try int) bool {
+	if try == 1 {
+		return ctx.Err() == nil
+	}
+	longest := min(500*time.Millisecond, time.Millisecond<<min(try, 10))
+	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// inTx calls what in a transaction and commits it.
+func inTx(ctx context.Context, c *pgConn, what func(x pgExecer) error) error {
+	tx, err := c.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := what(pgExecer{tx}); err != nil {
+		if end := tx.Rollback(); end != nil && !errors.Is(end, sql.ErrTxDone) {
+			c.drop()
+		}
+		return err
+	}
+	return tx.Commit()
+}
