@@ -85,6 +85,11 @@ func (e *sqliteEngine) prepare(ctx context.Context, c *sqliteConn) error {
 			return err
 		}
 	}
+	for _, query := range sqliteQueries { // some table may be missing
+		if _, err := c.statement(query); err != nil {
+			return err
+		}
+	}
 	if e.attach {
 		return nil
 	}
@@ -101,8 +106,12 @@ func (e *sqliteEngine) prepare(ctx context.Context, c *sqliteConn) error {
 // count.
 func (e *sqliteEngine) takeOver(ctx context.Context, c *sqliteConn) error {
 	return c.transact(ctx, func() error {
-		if _, err := c.exec(ctx, `UPDATE queue_totals SET run = run + 1`); err != nil {
+		n, err := c.exec(ctx, `UPDATE queue_totals SET run = run + 1`)
+		if err != nil {
 			return err
+		}
+		if n != 1 {
+			return errors.New("queue_totals has no row, or several")
 		}
 		var t totals
 		rows, err := c.query(ctx, queryTotals)

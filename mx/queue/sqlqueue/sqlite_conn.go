@@ -20,7 +20,7 @@ type pragma struct {
 var (
 	sqliteWriting = []pragma{
 		{"busy_timeout", "5000", ""}, // milliseconds
-		{"page_size", "8192", ""},    // counts when the file is made
+		{"page_size", "4096", ""},    // counts when the file is made
 		{"locking_mode", "NORMAL", "normal"},
 		{"journal_mode", "WAL", "wal"},
 		{"synchronous", "FULL", "2"},

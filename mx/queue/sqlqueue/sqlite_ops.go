@@ -31,6 +31,12 @@ const (
 		(SELECT p.seq, p.time FROM queue_outcomes p ORDER BY p.seq LIMIT ?) o WHERE o.time < ?)`
 )
 
+// sqliteQueries are those that are the same all the time.
+var sqliteQueries = []string{
+	execMessage, execItem, execPiece, execDropPieces, execDeletePiece, execOutcome, execPurge,
+	queryDone, queryGone, execLeft, execExtend, execLease, queryLease, queryLate, queryCount,
+}
+
 func (e *sqliteEngine) putPiece(ctx context.Context, id queue.ID, n int, data []byte) error {
 	return e.writer.do(ctx, &sqliteJob{bytes: len(data), grows: true, do: func(c *sqliteConn) (totals, error) {
 		_, err := c.exec(ctx, execPiece, int64(id), n, data)

@@ -37,19 +37,22 @@ func (e *sqliteEngine) count(c *sqliteConn, sum *totals) (*totals, error) {
 func (e *sqliteEngine) stats(ctx context.Context) (queue.Stats, error) {
 	e.seen.Lock()
 	defer e.seen.Unlock()
-	now := time.Now()
-	if e.seen.at.IsZero() || now.Sub(e.seen.at) >= statsAge {
+	now, t := time.Now(), e.counted.Load()
+	if t == nil || (t.messages == 0) != (e.seen.oldest == 0) || now.Sub(e.seen.at) >= statsAge {
 		if err := e.look(ctx); err != nil {
 			return queue.Stats{}, err
 		}
 		e.seen.at = now
+		t = e.counted.Load()
 	}
-	t := e.counted.Load()
-	s := queue.Stats{Messages: t.messages, Bytes: t.bytes, Items: t.items, Held: t.held, Leased: t.leased}
-	if t.messages > 0 {
-		s.Oldest = toTime(e.seen.oldest)
-	}
-	return s, nil
+	return queue.Stats{
+		Messages: t.messages,
+		Bytes:    t.bytes,
+		Items:    t.items,
+		Held:     t.held,
+		Leased:   t.leased,
+		Oldest:   toTime(e.seen.oldest),
+	}, nil
 }
 
 const statsAge = time.Second
