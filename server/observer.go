@@ -91,6 +91,15 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
+// Observers joins several Observers into one, which tells each in turn.
+func Observers(list ...Observer) Observer {
+	return ObserverFunc(func(e Event) {
+		for _, o := range list {
+			o.Observe(e)
+		}
+	})
+}
+
 // LogObserver returns an Observer that logs connections, messages, TLS
 // and PROXY failures and limits at level Info, commands and replies at level Debug. If
 // l is nil, slog.Default is used.

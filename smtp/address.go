@@ -63,6 +63,22 @@ func (m Mailbox) ToASCII() (Mailbox, error) {
 	return m, nil
 }
 
+// CanonicalDomain returns a spelling of a domain that is the same for all spellings
+// of the same domain: lower case, A-labels, address literals as netip writes them.
+// What is not a domain comes back in lower case.
+func CanonicalDomain(domain string) string {
+	m := Mailbox{Domain: domain}
+	if ip, ok := m.Literal(); ok && ip.Is6() {
+		return "[IPv6:" + ip.String() + "]"
+	} else if ok {
+		return "[" + ip.String() + "]"
+	}
+	if a, err := m.ToASCII(); err == nil {
+		m = a
+	}
+	return strings.ToLower(m.Domain)
+}
+
 // ToUnicode returns m with its domain in U-labels. A domain without A-labels is
 // left as written. The error, a *SyntaxError, says that an A-label is not one.
 func (m Mailbox) ToUnicode() (Mailbox, error) {

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/postrider/postrider/auth/internal/signing"
 )
@@ -51,6 +52,19 @@ func MarshalPrivateKey(key crypto.Signer) ([]byte, error) {
 		return nil, fmt.Errorf("dkim: private key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// LoadPrivateKey reads a private key from a file, as ParsePrivateKey does.
+func LoadPrivateKey(file string) (crypto.Signer, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ParsePrivateKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return key, nil
 }
 
 // ParsePrivateKey reads a private key from PEM, in the form PKCS #8 or, for RSA,

@@ -10,6 +10,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -194,5 +196,29 @@ func TestCheck(t *testing.T) {
 	}
 	if err := new(Signer).Check(t.Context(), new(dnstest.Zone)); err == nil {
 		t.Error("a Signer that is not complete is said to work")
+	}
+}
+
+func TestLoadPrivateKey(t *testing.T) {
+	key, err := GenerateKey(Ed25519, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := MarshalPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := LoadPrivateKey(file); err != nil || !key.(ed25519.PrivateKey).Equal(got) {
+		t.Errorf("%v, %v", got, err)
+	}
+	os.WriteFile(file, []byte("no key"), 0o600)
+	for _, name := range []string{file, file + "x"} {
+		if _, err := LoadPrivateKey(name); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

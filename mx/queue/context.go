@@ -12,7 +12,8 @@ func LeasedFrom(ctx context.Context) *Leased {
 	return l
 }
 
-// withLeased is the context in which a Runner calls its Deliverer.
-func withLeased(ctx context.Context, l *Leased) context.Context {
+// WithLeased returns a context in which LeasedFrom returns l. A Runner calls its
+// Deliverer with one; so may a test of a Deliverer.
+func WithLeased(ctx context.Context, l *Leased) context.Context {
 	return context.WithValue(ctx, leasedKey{}, l)
 }

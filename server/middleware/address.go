@@ -23,23 +23,10 @@ func network(c *server.Conn, bits4, bits6 int) netip.Prefix {
 	return p
 }
 
-// canonical returns a spelling of the domain that is the same for all spellings
-// of the same domain: lower case, A-labels, literals as netip writes them.
-func canonical(domain string) string {
-	m := smtp.Mailbox{Local: "x", Domain: domain}
-	if ip, ok := m.Literal(); ok {
-		return "[" + ip.String() + "]"
-	}
-	if a, err := m.ToASCII(); err == nil {
-		m = a
-	}
-	return strings.ToLower(m.Domain)
-}
-
 // folded is an address by which it is filed. Local-parts are folded too: no
 // site that is known of gives two people addresses that differ in case only.
 func folded(m smtp.Mailbox) string {
-	return strings.ToLower(m.Local) + "@" + canonical(m.Domain)
+	return strings.ToLower(m.Local) + "@" + smtp.CanonicalDomain(m.Domain)
 }
 
 func isPostmaster(local string) bool {

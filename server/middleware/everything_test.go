@@ -24,6 +24,7 @@ var ready = map[string]func(server.Handler) server.Handler{
 	"Recipients": middleware.Recipients(middleware.RecipientsOptions{
 		Domains: []string{"example.com"},
 	}),
+	"MaxHops":    middleware.MaxHops(0),
 	"Submission": middleware.Submission(middleware.SubmissionOptions{AddDate: true, AddMessageID: true, Owns: owns}),
 }
 

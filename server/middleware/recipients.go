@@ -39,7 +39,7 @@ type RecipientsOptions struct {
 func Recipients(o RecipientsOptions) func(server.Handler) server.Handler {
 	l := &allowList{RecipientsOptions: o, domains: make(map[string]bool), addresses: make(map[string]bool)}
 	for _, d := range o.Domains {
-		l.domains[canonical(d)] = true
+		l.domains[smtp.CanonicalDomain(d)] = true
 	}
 	for _, a := range o.Addresses {
 		env, err := smtp.NewEnvelope("", a)
@@ -78,7 +78,7 @@ func (l *allowList) check(ctx context.Context, c *server.Conn, to smtp.ForwardPa
 	if to.IsPostmaster() {
 		return nil // §4.1.1.3
 	}
-	local := l.domains[canonical(to.Domain)]
+	local := l.domains[smtp.CanonicalDomain(to.Domain)]
 	if !local && l.Local != nil {
 		var err error
 		if local, err = l.Local(ctx, to.Domain); err != nil {
