@@ -148,7 +148,7 @@ func (r *Runner) deliver(j *job) {
 	for i := range j.Item.Recipients {
 		m.Envelope.Recipients[i] = j.Item.Recipients[i].Recipient
 	}
-	ctx = withLeased(ctx, j.Leased)
+	ctx = WithLeased(ctx, j.Leased)
 	j.results = r.call(ctx, j, m)
 	if m.Envelope.From.IsNull() && m.Envelope.MailParams.RequireTLS {
 		r.callRelaxed(ctx, j, m)

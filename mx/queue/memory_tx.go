@@ -145,6 +145,7 @@ func (tx *memoryTx) message(c *Commit) (*memoryMessage, error) {
 	var e smtp.Examiner
 	e.Write(msg.content)
 	msg.ID, msg.Arrived, msg.Size, msg.Kind = tx.id, c.Message.Arrived, int64(len(msg.content)), e.Kind()
+	c.Message.ID, c.Message.Size, c.Message.Kind = msg.ID, msg.Size, msg.Kind
 	for i := range c.Items {
 		n := &c.Items[i]
 		it := &memoryItem{Item: n.Item, message: msg}

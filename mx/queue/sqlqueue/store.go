@@ -47,6 +47,9 @@ type Options struct {
 	// known. If nil, the file system of an SQLite database is asked, where the
 	// operating system lets us; of PostgreSQL it is not known.
 	FreeSpace func() (int64, error)
+	// CloseDB gives the database to the Store: Close closes it, and so does an Open
+	// or Attach that fails. If false, it stays its owner's to close.
+	CloseDB bool
 	// Logger is for what an operator has to know. If nil, slog.Default().
 	Logger *slog.Logger
 }
@@ -55,6 +58,7 @@ type Options struct {
 type Store struct {
 	engine     engine
 	opts       Options
+	db         *sql.DB
 	ids        interface{ Next(time.Time) queue.ID }
 	attached   bool
 	queryReady string
@@ -67,7 +71,7 @@ var _ queue.Store = (*Store)(nil)
 // void at once, and what a process has left behind that was ended in the middle of
 // a message is removed.
 //
-// The Store uses connections of db until Close, which does not close db: with
+// The Store uses connections of db until Close: with
 // SQLite some of them all the time, so db must allow at least 3. If opts is nil,
 // the zero value is used.
 //
@@ -84,7 +88,7 @@ func Attach(ctx context.Context, db *sql.DB, d Dialect, opts *Options) (*Store, 
 }
 
 func open(ctx context.Context, db *sql.DB, d Dialect, opts *Options, attach bool) (*Store, error) {
-	s := &Store{attached: attach}
+	s := &Store{attached: attach, db: db}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -105,6 +109,7 @@ func open(ctx context.Context, db *sql.DB, d Dialect, opts *Options, attach bool
 		err = errors.New("no such dialect")
 	}
 	if err != nil {
+		s.closeDB()
 		return nil, fmt.Errorf("sqlqueue: open: %w", err)
 	}
 	s.queryReady = queryReady(s.engine.words())
@@ -146,8 +151,21 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 	return st, nil
 }
 
-// Close implements queue.Store. It does not close the database.
-func (s *Store) Close() error { return wrap("close", s.engine.close()) }
+// Close implements queue.Store. See Options.CloseDB.
+func (s *Store) Close() error {
+	err := s.engine.close()
+	if e := s.closeDB(); err == nil {
+		err = e
+	}
+	return wrap("close", err)
+}
+
+func (s *Store) closeDB() error {
+	if !s.opts.CloseDB {
+		return nil
+	}
+	return s.db.Close()
+}
 
 // wrap says who failed, once.
 func wrap(what string, err error) error {

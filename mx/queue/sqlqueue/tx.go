@@ -118,6 +118,7 @@ func (t *tx) prepare(c *queue.Commit) (*newMessage, *queue.Message, error) {
 	*msg = c.Message
 	msg.ID, msg.Size = t.id, t.size+int64(len(c.Prefix))
 	msg.Kind = t.kindWith(c.Prefix)
+	c.Message.ID, c.Message.Size, c.Message.Kind = msg.ID, msg.Size, msg.Kind
 	text, err := msg.AppendText(nil)
 	if err != nil {
 		return nil, nil, wrap("commit", err)

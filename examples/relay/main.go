@@ -1,0 +1,187 @@
+// Relay is a mail server that stores and forwards, the program to start from when
+// you build your own MTA. It takes mail for your domains from the world, mail for
+// the world from your users, and keeps each message in a queue on disk until every
+// recipient has it or its sender has been told why not.
+//
+//	relay user alice@example.org >>users            # reads a password
+//	relay -hostname mx.example.org -domains example.org -users users -maildir /var/mail \
+//		-listen :25 -submission :587 -cert cert.pem -key key.pem -db /var/lib/relay.db
+//	relay queue list -db /var/lib/relay.db          # beside it, while it runs
+//
+// What you want to be otherwise is in one of these files:
+//
+//	main.go     the command line, and the queue's database
+//	servers.go  what is started and stopped when; who may send what to whom
+//	session.go  from MAIL to the 250: verified or signed, and on disk
+//	deliver.go  from the queue to where it belongs: mailboxes, a smarthost, the world
+package main
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/postrider/postrider/auth"
+	"github.com/postrider/postrider/auth/dkim"
+	"github.com/postrider/postrider/mx"
+	"github.com/postrider/postrider/mx/dns"
+	"github.com/postrider/postrider/mx/queue"
+	"github.com/postrider/postrider/mx/queue/maildir"
+	"github.com/postrider/postrider/mx/queue/queuecmd"
+	"github.com/postrider/postrider/mx/queue/sqlqueue"
+	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the next signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// A relay is what its parts share. The runner is the heart of it: sessions put
+// messages in, and it takes them to where they belong until they are there.
+type relay struct {
+	listen, submission, submissions, metrics string // addresses
+	hostname, certFile, keyFile, db          string
+
+	domains       []string              // local ones: their mail ends here
+	users         server.CredentialList // by address; nil if everybody has a mailbox
+	insecureLocal bool
+	signer        dkim.Signer
+	resolver      dns.Resolver
+	verifier      auth.Verifier
+	maildir       *maildir.Dir           // where local mail goes; if nil, to a hop
+	hops          map[string]*mx.NextHop // for the destinations "local" and "smarthost"
+	client        mx.Client
+	runner        queue.Runner
+	log           *slog.Logger
+}
+
+// run is the program as a function that a test can call: the end of ctx stands for
+// a signal, the result is the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	switch {
+	case len(args) > 0 && args[0] == "queue":
+		c := queuecmd.Command{Open: attach, DB: "relay.db", Name: "relay queue", Stdout: stdout, Stderr: stderr}
+		return c.Run(ctx, args[1:])
+	case len(args) == 2 && args[0] == "user":
+		return printUser(args[1], stdin, stdout, stderr)
+	}
+	r := relay{hops: map[string]*mx.NextHop{}}
+	opts := sqlqueue.Options{CloseDB: true}
+	var stub dns.Stub
+	var level slog.Level
+	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&r.listen, "listen", "", "`address` for mail from the world: STARTTLS offered, local domains only")
+	flags.StringVar(&r.submission, "submission", "", "`address` for mail from our users: STARTTLS and AUTH required")
+	flags.StringVar(&r.submissions, "submissions", "", "`address` of the same with TLS from the start")
+	flags.StringVar(&r.metrics, "metrics", "", "`address` of /metrics for Prometheus, such as 127.0.0.1:9125")
+	flags.StringVar(&r.hostname, "hostname", "localhost", "`name` of this host")
+	flags.Func("domains", "`domain` whose mail ends here; several with commas, or given again", func(s string) error {
+		r.domains = append(r.domains, strings.Split(smtp.CanonicalDomain(s), ",")...)
+		return nil
+	})
+	flags.Func("users", "`file` with an address on each line and, for those who may submit, what relay user has printed; without it local domains have every recipient", func(s string) (err error) { r.users, err = server.LoadCredentials(s); return err })
+	flags.StringVar(&r.certFile, "cert", "", "PEM `file` of the certificate; without it one is made that signs itself")
+	flags.StringVar(&r.keyFile, "key", "", "PEM `file` of its key")
+	flags.StringVar(&r.db, "db", "relay.db", "SQLite `file` or postgres:// URL of the queue")
+	flags.DurationVar(&opts.KeepOutcomes, "outcomes", 7*24*time.Hour, "how long relay queue outcomes remembers")
+	flags.Func("lmtp", "`host:port` or socket of the mail store for local domains", func(s string) error { r.hops["local"] = hop(s, true); return nil })
+	flags.Func("maildir", "`directory` in which each user of local domains has a Maildir: DOMAIN/USER", func(s string) (err error) { r.maildir, err = maildir.Open(s); return err })
+	flags.Func("smarthost", "`host:port` that all other mail goes to; without it the hosts of its domain", func(s string) error { r.hops["smarthost"] = hop(s, false); return nil })
+	flags.Func("resolver", "`address:port` of a resolver; without it those of /etc/resolv.conf", func(s string) error {
+		addr, err := netip.ParseAddrPort(s)
+		stub.Servers = append(stub.Servers, dns.Server{Addr: addr})
+		return err
+	})
+	port := flags.Uint("port", 25, "`port` of the hosts that mail goes to")
+	flags.Func("dkim-key", "PEM `file` of the key that signs what users submit", func(s string) (err error) { r.signer.Key, err = dkim.LoadPrivateKey(s); return err })
+	flags.StringVar(&r.signer.Selector, "dkim-selector", "relay", "`name` of that key in the DNS")
+	flags.StringVar(&r.signer.Domain, "dkim-domain", "", "`domain` that signs; without it that of the sender, if it is local")
+	flags.BoolVar(&r.insecureLocal, "insecure-local", false, "for tests: clients on loopback need neither TLS nor AUTH to send anywhere, and mail may go to loopback")
+	flags.IntVar(&r.runner.MaxSiteDeliveries, "deliveries", 20, "deliveries at a time to one destination")
+	flags.DurationVar(&r.runner.Retry, "retry", 5*time.Minute, "time to the second attempt; each later one takes twice as long, up to 4 hours")
+	flags.DurationVar(&r.runner.Lifetime, "lifetime", 5*24*time.Hour, "how long delivery is tried")
+	flags.DurationVar(&r.runner.WarnAfter, "warn", 4*time.Hour, "when the sender hears that his mail is late")
+	flags.Int64Var(&r.runner.MaxMessages, "max-messages", 0, "messages in the queue before new ones get 452; 0 means no limit")
+	flags.Int64Var(&r.runner.MinFree, "min-free", 64<<20, "`octets` the disk must have left, lest new messages get 452")
+	flags.TextVar(&level, "log", slog.LevelInfo, "debug, info, warn or error")
+	err := flags.Parse(args)
+	submits := r.submission+r.submissions != ""
+	switch {
+	case err == flag.ErrHelp:
+		return 0
+	case err != nil:
+	case flags.NArg() > 0 || r.listen == "" && !submits:
+		err = errors.New("there are flags only, and -listen or -submission is needed; see -help")
+	case r.users == nil && (submits || r.maildir != nil):
+		err = errors.New("-submission and -maildir need -users")
+	case len(r.domains) > 0 && r.hops["local"] == nil && r.maildir == nil:
+		err = errors.New("-domains needs -lmtp or -maildir")
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "relay:", err)
+		return 64 // EX_USAGE
+	}
+	r.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	r.resolver, r.client.Port = &dns.Cache{Resolver: &stub}, uint16(*port)
+	store, err := openStore(ctx, r.db, sqlqueue.Open, &opts)
+	if err == nil {
+		err = errors.Join(r.serve(ctx, store, stdout), store.Close())
+	}
+	if err != nil {
+		r.log.Error("relay", "err", err)
+		return 1
+	}
+	return 0
+}
+
+// openStore opens the database with sqlqueue.Open, or with sqlqueue.Attach beside
+// the relay that runs.
+func openStore(ctx context.Context, dsn string, open openFunc, opts *sqlqueue.Options) (queue.Store, error) {
+	driver, dialect := "sqlite", sqlqueue.SQLite
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		driver, dialect = "pgx", sqlqueue.PostgreSQL
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, db, dialect, opts)
+}
+
+type openFunc func(context.Context, *sql.DB, sqlqueue.Dialect, *sqlqueue.Options) (*sqlqueue.Store, error)
+
+// attach is for relay queue.
+func attach(ctx context.Context, dsn string) (queue.Store, error) {
+	return openStore(ctx, dsn, sqlqueue.Attach, &sqlqueue.Options{CloseDB: true})
+}
+
+// printUser prints a line for -users, with what verifies the password in its place.
+func printUser(address string, stdin io.Reader, stdout, stderr io.Writer) int {
+	password, _ := bufio.NewReader(stdin).ReadString('\n')
+	credential, err := server.NewCredential(strings.TrimRight(password, "\r\n"), 0)
+	if err != nil {
+		fmt.Fprintln(stderr, "relay:", err)
+		return 1
+	}
+	text, _ := credential.MarshalText()
+	fmt.Fprintf(stdout, "%s %s\n", strings.ToLower(address), text)
+	return 0
+}
