@@ -34,7 +34,7 @@ func benchmarkLife(b *testing.B, writers, size int, opts *sqlqueue.Options) {
 	var wait sync.WaitGroup
 	for range writers {
 		wait.Go(func() {
-			c := commitOf(b, time.Time{}, "example.net")
+			c := commitOf(time.Time{}, "example.net")
 			for next.Add(1) <= int64(b.N) {
 				if err := live(s, content, c); err != nil {
 					b.Error(err)

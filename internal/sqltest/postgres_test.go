@@ -46,7 +46,7 @@ func BenchmarkPostgresLife(b *testing.B) {
 			var wait sync.WaitGroup
 			for range writers {
 				wait.Go(func() {
-					c := commitOf(b, time.Time{}, "example.net")
+					c := commitOf(time.Time{}, "example.net")
 					for next.Add(1) <= int64(b.N) {
 						if err := live(s, content, c); err != nil {
 							b.Error(err)

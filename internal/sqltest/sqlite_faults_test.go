@@ -17,7 +17,7 @@ import (
 )
 
 // tryPut commits a content for example.net.
-func tryPut(t testing.TB, s queue.Store, content []byte) (queue.ID, error) {
+func tryPut(s queue.Store, content []byte) (queue.ID, error) {
 	ctx := context.Background()
 	tx, err := s.Begin(ctx, -1)
 	if err != nil {
@@ -29,7 +29,7 @@ func tryPut(t testing.TB, s queue.Store, content []byte) (queue.ID, error) {
 			return 0, err
 		}
 	}
-	_, err = tx.Commit(ctx, commitOf(t, time.Time{}, "example.net"))
+	_, err = tx.Commit(ctx, commitOf(time.Time{}, "example.net"))
 	return tx.ID(), err
 }
 
@@ -71,7 +71,7 @@ func TestSQLiteFull(t *testing.T) {
 	defer s.Close()
 	fill(t, s)
 	stored := count(t, s)
-	if _, err := tryPut(t, s, contentOf(4<<20)); !errors.Is(err, queue.ErrFull) {
+	if _, err := tryPut(s, contentOf(4<<20)); !errors.Is(err, queue.ErrFull) {
 		t.Errorf("4 MB in pieces: %v", err)
 	}
 	leased, err := s.Lease(t.Context(), queue.LeaseRequest{Destination: "example.net", Max: 1000, Now: time.Now(), Until: time.Now().Add(time.Minute)})
@@ -83,7 +83,7 @@ func TestSQLiteFull(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
-			if _, err := tryPut(t, s, contentOf(60<<10)); err != nil && !errors.Is(err, queue.ErrFull) {
+			if _, err := tryPut(s, contentOf(60<<10)); err != nil && !errors.Is(err, queue.ErrFull) {
 				t.Error(err)
 			}
 		})
@@ -97,7 +97,7 @@ func TestSQLiteFull(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if _, err := tryPut(t, s, contentOf(60<<10)); err != nil {
+	if _, err := tryPut(s, contentOf(60<<10)); err != nil {
 		t.Error(err)
 	}
 	s.Close()
@@ -115,7 +115,7 @@ func fill(t *testing.T, s queue.Store) {
 	for range 4 {
 		wait.Go(func() {
 			for i := 0; !full.Load(); i++ {
-				_, err := tryPut(t, s, contentOf(60<<10))
+				_, err := tryPut(s, contentOf(60<<10))
 				var reply *smtp.Error
 				switch {
 				case errors.Is(err, queue.ErrFull):
@@ -146,7 +146,7 @@ func TestSQLiteGroup(t *testing.T) {
 		t.Run(test.action, func(t *testing.T) {
 			path := newFile(t)
 			s := openStore(t, path, nil)
-			exec(t, openFile(t, path), `CREATE TRIGGER refuse AFTER INSERT ON queue_messages WHEN NEW.size = 1313
+			execAll(t, openFile(t, path), `CREATE TRIGGER refuse AFTER INSERT ON queue_messages WHEN NEW.size = 1313
 				BEGIN SELECT RAISE(`+test.action+`, 'unlucky'); END`)
 			var wait sync.WaitGroup
 			var stored, failed atomic.Int64
@@ -156,7 +156,7 @@ func TestSQLiteGroup(t *testing.T) {
 					if i%10 == 3 {
 						size = 1313
 					}
-					_, err := tryPut(t, s, contentOf(size))
+					_, err := tryPut(s, contentOf(size))
 					switch {
 					case err == nil && size != 1313:
 						stored.Add(1)
@@ -178,7 +178,7 @@ func TestSQLiteGroup(t *testing.T) {
 			if n := count(t, s); int64(n) != stored.Load() {
 				t.Errorf("%d items, and %d were promised", n, stored.Load())
 			}
-			if _, err := tryPut(t, s, contentOf(100)); err != nil {
+			if _, err := tryPut(s, contentOf(100)); err != nil {
 				t.Error(err)
 			}
 			s.Close()
@@ -191,7 +191,7 @@ func TestSQLiteGroup(t *testing.T) {
 func TestSQLiteFileGone(t *testing.T) {
 	path := newFile(t)
 	s := openStore(t, path, nil)
-	if _, err := tryPut(t, s, contentOf(100)); err != nil {
+	if _, err := tryPut(s, contentOf(100)); err != nil {
 		t.Fatal(err)
 	}
 	move := func(from, to string) {
@@ -204,16 +204,16 @@ func TestSQLiteFileGone(t *testing.T) {
 	}
 	away := path + ".away"
 	move(path, away)
-	if _, err := tryPut(t, s, contentOf(101)); err == nil || errors.Is(err, queue.ErrFull) {
+	if _, err := tryPut(s, contentOf(101)); err == nil || errors.Is(err, queue.ErrFull) {
 		t.Errorf("without a file: %v", err)
 	}
 	move(away, path)
-	if _, err := tryPut(t, s, contentOf(102)); err != nil {
+	if _, err := tryPut(s, contentOf(102)); err != nil {
 		t.Errorf("with the file again: %v", err)
 	}
 
 	// A copy is as good, as long as it is ours.
-	exec(t, openFile(t, path), `VACUUM INTO '`+away+`'`)
+	execAll(t, openFile(t, path), `VACUUM INTO '`+away+`'`)
 	for _, end := range []string{"", "-wal", "-shm"} {
 		if err := os.Remove(path + end); err != nil {
 			t.Fatal(err)
@@ -222,7 +222,7 @@ func TestSQLiteFileGone(t *testing.T) {
 	if err := os.Rename(away, path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tryPut(t, s, contentOf(103)); err != nil {
+	if _, err := tryPut(s, contentOf(103)); err != nil {
 		t.Errorf("with a copy: %v", err)
 	}
 	if n := count(t, s); n != 3 {
@@ -236,7 +236,7 @@ func TestSQLiteFileGone(t *testing.T) {
 func TestSQLiteOtherFile(t *testing.T) {
 	path := newFile(t)
 	s := openStore(t, path, nil)
-	if _, err := tryPut(t, s, contentOf(100)); err != nil {
+	if _, err := tryPut(s, contentOf(100)); err != nil {
 		t.Fatal(err)
 	}
 	for _, end := range []string{"", "-wal", "-shm"} {
@@ -245,7 +245,7 @@ func TestSQLiteOtherFile(t *testing.T) {
 	for range 2 { // two runs
 		openStore(t, path, nil).Close()
 	}
-	if _, err := tryPut(t, s, contentOf(100)); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := tryPut(s, contentOf(100)); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Error(err)
 	}
 	s.Close()
@@ -258,7 +258,7 @@ func TestSQLiteOtherFile(t *testing.T) {
 func TestSQLiteTwoOpens(t *testing.T) {
 	path := newFile(t)
 	first := openStore(t, path, nil)
-	leased := put(t, first, contentOf(100), commitOf(t, time.Now().Add(time.Hour), "example.net"))
+	leased := put(t, first, contentOf(100), commitOf(time.Now().Add(time.Hour), "example.net"))
 	second := openStore(t, path, nil)
 	set := settled(leased[0])
 	if err := first.Settle(t.Context(), []*queue.Settlement{set}); err == nil || !strings.Contains(err.Error(), "another process") {
@@ -282,10 +282,10 @@ func TestSQLiteLocked(t *testing.T) {
 	s := openStore(t, path, nil)
 	db := openFile(t, path)
 	db.SetMaxOpenConns(1)
-	exec(t, db, `BEGIN IMMEDIATE`)
+	execAll(t, db, `BEGIN IMMEDIATE`)
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		if _, err := tryPut(t, s, contentOf(100)); err != nil {
+		if _, err := tryPut(s, contentOf(100)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -298,10 +298,10 @@ func TestSQLiteLocked(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := tx.Commit(ctx, commitOf(t, time.Time{}, "example.org")); err == nil {
+	if _, err := tx.Commit(ctx, commitOf(time.Time{}, "example.org")); err == nil {
 		t.Error("committed")
 	}
-	exec(t, db, `COMMIT`)
+	execAll(t, db, `COMMIT`)
 	wait.Wait()
 	if n := count(t, s); n != 1 && n != 2 { // if the error is the context's, nobody can tell
 		t.Errorf("%d items", n)
@@ -330,7 +330,7 @@ func TestSQLiteOrphans(t *testing.T) {
 		t.Fatalf("pieces of %s messages", n)
 	}
 	all[0].Abort()
-	if _, err := all[1].Commit(t.Context(), commitOf(t, time.Time{}, "example.net")); err != nil {
+	if _, err := all[1].Commit(t.Context(), commitOf(time.Time{}, "example.net")); err != nil {
 		t.Fatal(err)
 	}
 	if n := pieces(); n != "2" {

@@ -14,7 +14,7 @@ import (
 	"github.com/postrider/postrider/mx/queue/sqlqueue"
 )
 
-func exec(t testing.TB, db *sql.DB, statements ...string) {
+func execAll(t testing.TB, db *sql.DB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := db.Exec(s); err != nil {
@@ -38,7 +38,7 @@ func TestSQLiteVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := newFile(t)
-	exec(t, openFile(t, path), string(script))
+	execAll(t, openFile(t, path), string(script))
 	s := openStore(t, path, &sqlqueue.Options{KeepOutcomes: 100 * 365 * 24 * time.Hour})
 	var got []string
 	for e, err := range s.Scan(t.Context(), queue.Filter{}) {
@@ -89,7 +89,7 @@ func TestSQLiteRefused(t *testing.T) {
 			path := newFile(t)
 			openStore(t, path, nil).Close()
 			db := openFile(t, path)
-			exec(t, db, test.statements...)
+			execAll(t, db, test.statements...)
 			s, err := sqlqueue.Open(t.Context(), db, sqlqueue.SQLite, nil)
 			if err == nil {
 				s.Close()
@@ -136,7 +136,7 @@ func TestSQLiteNotAQueue(t *testing.T) {
 // readable returns the name of a database without tables.
 func readable(t *testing.T) string {
 	path := newFile(t)
-	exec(t, openFile(t, path), `PRAGMA journal_mode = WAL`, `CREATE TABLE other (a)`)
+	execAll(t, openFile(t, path), `PRAGMA journal_mode = WAL`, `CREATE TABLE other (a)`)
 	return path
 }
 
@@ -149,7 +149,7 @@ func TestSQLiteDataSourceName(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	put(t, s, []byte("Subject: 1\r\n\r\n"), commitOf(t, time.Time{}, "example.net"))
+	put(t, s, []byte("Subject: 1\r\n\r\n"), commitOf(time.Time{}, "example.net"))
 	if mode := ask(t, openFile(t, path), `PRAGMA journal_mode`); mode != "wal" {
 		t.Errorf("the journal mode is %s", mode)
 	}
@@ -198,7 +198,7 @@ func TestSQLiteConcurrentOpens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = tx.Commit(t.Context(), commitOf(t, time.Time{}, "example.net"))
+		_, err = tx.Commit(t.Context(), commitOf(time.Time{}, "example.net"))
 		switch {
 		case err == nil:
 			able++

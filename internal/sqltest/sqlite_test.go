@@ -4,24 +4,22 @@ import (
 	"context"
 	"database/sql"
 	"io"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/postrider/postrider/internal/leaktest"
 	"github.com/postrider/postrider/mx/queue"
 	"github.com/postrider/postrider/mx/queue/sqlqueue"
 	"github.com/postrider/postrider/smtp"
 	_ "modernc.org/sqlite"
 )
 
-func TestMain(m *testing.M) { os.Exit(leaktest.Main(m)) }
+func openDB(path string) (*sql.DB, error) { return sql.Open("sqlite", path) }
 
 // openFile opens a database, closed at the end of the test.
 func openFile(t testing.TB, path string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
+	db, err := openDB(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,18 +41,17 @@ func openStore(t testing.TB, path string, opts *sqlqueue.Options) *sqlqueue.Stor
 }
 
 // commitOf returns what a message comes with that has an item for each domain.
-func commitOf(t testing.TB, lease time.Time, domains ...string) *queue.Commit {
-	t.Helper()
+func commitOf(lease time.Time, domains ...string) *queue.Commit {
 	now := time.Now()
 	env, err := smtp.NewEnvelope("sender@example.org")
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	c := &queue.Commit{Message: queue.Message{Envelope: env, Arrived: now}}
 	for _, domain := range domains {
 		to, err := smtp.NewEnvelope("", "someone@"+domain)
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		c.Items = append(c.Items, queue.NewItem{LeaseUntil: lease, Item: queue.Item{
 			Destination: domain,

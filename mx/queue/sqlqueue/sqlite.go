@@ -123,7 +123,7 @@ func (e *sqliteEngine) takeOver(ctx context.Context, c *sqliteConn) error {
 			return nil
 		}
 		// The only query that looks at every item.
-		if _, err := c.exec(ctx, `UPDATE queue_items SET leased = 0, token = token + 1 WHERE leased <> 0`); err != nil {
+		if _, err := c.exec(ctx, `UPDATE queue_items SET leased = 0 WHERE leased <> 0`); err != nil {
 			return err
 		}
 		t.leased = 0

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package sqltest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/postrider/postrider/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { os.Exit(leaktest.Main(m)) }
