@@ -42,18 +42,17 @@ const (
 type memoryData struct {
 	ids IDs
 
-	mu        sync.Mutex
-	messages  map[ID]*memoryMessage
-	byID      ordered[*memoryMessage]
-	byArrival ordered[*memoryMessage]
-	sites     map[string]*memorySite
-	byName    ordered[*memorySite]
-	late      ordered[*memoryItem] // those that are in due of a site, by when they are late
-	leased    ordered[*memoryItem] // by when the lease is over
-	outcomes  []Outcome
-	bytes     int64
-	items     int64
-	held      int64
+	mu       sync.Mutex
+	messages map[ID]*memoryMessage
+	byID     ordered[*memoryMessage]
+	sites    map[string]*memorySite
+	byName   ordered[*memorySite]
+	late     ordered[*memoryItem] // those that are in due of a site, by when they are late
+	leased   ordered[*memoryItem] // by when the lease is over
+	outcomes []Outcome
+	bytes    int64
+	items    int64
+	held     int64
 }
 
 type memoryMessage struct {
@@ -120,8 +119,8 @@ func (m *Memory) Stats(ctx context.Context) (Stats, error) {
 		Leased:   int64(len(d.leased.list)),
 		Free:     -1,
 	}
-	if len(d.byArrival.list) > 0 {
-		s.Oldest = d.byArrival.list[0].Arrived
+	if len(d.byID.list) > 0 {
+		s.Oldest = d.byID.list[0].Arrived
 	}
 	return s, nil
 }
@@ -156,13 +155,12 @@ func (m *Memory) Close() error {
 func (m *Memory) store() *memoryData {
 	m.once.Do(func() {
 		m.data = &memoryData{
-			messages:  map[ID]*memoryMessage{},
-			sites:     map[string]*memorySite{},
-			byID:      ordered[*memoryMessage]{cmp: func(a, b *memoryMessage) int { return cmp.Compare(a.ID, b.ID) }},
-			byArrival: ordered[*memoryMessage]{cmp: byArrival},
-			byName:    ordered[*memorySite]{cmp: func(a, b *memorySite) int { return strings.Compare(a.name, b.name) }},
-			late:      ordered[*memoryItem]{cmp: byTime((*memoryItem).late)},
-			leased:    ordered[*memoryItem]{cmp: byTime((*memoryItem).leaseEnd)},
+			messages: map[ID]*memoryMessage{},
+			sites:    map[string]*memorySite{},
+			byID:     ordered[*memoryMessage]{cmp: func(a, b *memoryMessage) int { return cmp.Compare(a.ID, b.ID) }},
+			byName:   ordered[*memorySite]{cmp: func(a, b *memorySite) int { return strings.Compare(a.name, b.name) }},
+			late:     ordered[*memoryItem]{cmp: byTime((*memoryItem).late)},
+			leased:   ordered[*memoryItem]{cmp: byTime((*memoryItem).leaseEnd)},
 		}
 	})
 	return m.data
@@ -262,7 +260,6 @@ func (d *memoryData) unindex(it *memoryItem) {
 func (d *memoryData) add(msg *memoryMessage) {
 	d.messages[msg.ID] = msg
 	d.byID.add(msg)
-	d.byArrival.add(msg)
 	d.bytes += msg.Size
 	d.items += int64(len(msg.items))
 	for _, it := range msg.items {
@@ -279,7 +276,6 @@ func (d *memoryData) remove(it *memoryItem) {
 	if len(msg.items) == 0 {
 		delete(d.messages, msg.ID)
 		d.byID.remove(msg)
-		d.byArrival.remove(msg)
 		d.bytes -= msg.Size
 	}
 }
@@ -310,13 +306,6 @@ func (it *memoryItem) late() time.Time {
 }
 
 func (it *memoryItem) leaseEnd() time.Time { return it.until }
-
-func byArrival(a, b *memoryMessage) int {
-	if c := a.Arrived.Compare(b.Arrived); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.ID, b.ID)
-}
 
 func byTime(at func(*memoryItem) time.Time) func(a, b *memoryItem) int {
 	return func(a, b *memoryItem) int {

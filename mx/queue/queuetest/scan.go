@@ -220,12 +220,12 @@ func outcomesKeepAll(e *env) {
 }
 
 func statsOldest(e *env) {
-	for i, arrived := range []int{50, 10, 30} {
-		c := commitOf(item("a", i))
+	for i, arrived := range []int{10, 30, 50, 70} {
+		c := commitOf(item("a", []int{0, 3, 1, 2}[i]))
 		c.Message.Arrived = at(arrived)
 		e.commit(c, "x\r\n")
 	}
-	for i, oldest := range []int{10, 10, 30} {
+	for i, oldest := range []int{10, 30, 30, 30} { // which comes last
 		got := e.stats().Oldest
 		e.want(got.Equal(at(oldest)), "after %d messages Oldest is %v, want %v", i, got, at(oldest))
 		e.settled(done(e.lease1("a", 10, 20)))
