@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/postrider/postrider/mx/queue"
 )
@@ -25,12 +22,6 @@ type sqliteEngine struct {
 	writer  sqliteWriter
 	readers sqliteReaders
 
-	counted atomic.Pointer[totals] // as the last group of ours has left them
-	seen    struct {               // with a query
-		sync.Mutex
-		at     time.Time
-		oldest int64
-	}
 	purging struct { // of the writer
 		recorded int
 		now      int64 // when the last was
@@ -43,7 +34,10 @@ var sqliteWords = &words{greatest: "max", least: "min"}
 // nothing than to deliver everything twice.
 var errSuperseded = errors.New("another process has opened the queue")
 
-var errOtherFile = errors.New("the database's file is another")
+var (
+	errOtherFile = errors.New("the database's file is another")
+	errNoTotals  = errors.New("queue_totals has no row, or several")
+)
 
 func openSQLite(ctx context.Context, db *sql.DB, opts *Options, attach bool) (engine, *queue.IDs, error) {
 	most := db.Stats().MaxOpenConnections
@@ -106,28 +100,21 @@ func (e *sqliteEngine) prepare(ctx context.Context, c *sqliteConn) error {
 // count.
 func (e *sqliteEngine) takeOver(ctx context.Context, c *sqliteConn) error {
 	return c.transact(ctx, func() error {
-		n, err := c.exec(ctx, `UPDATE queue_totals SET run = run + 1`)
+		if _, err := c.exec(ctx, `UPDATE queue_totals SET run = run + 1`); err != nil {
+			return err
+		}
+		t, err := readTotals(ctx, c)
 		if err != nil {
 			return err
 		}
-		if n != 1 {
-			return errors.New("queue_totals has no row, or several")
-		}
-		var t totals
-		rows, err := c.query(ctx, queryTotals)
-		if err := each(rows, err, func() error { return nil }, t.fields(&e.run)...); err != nil {
-			return err
-		}
+		e.run = t.run
 		if t.leased == 0 {
-			e.counted.Store(&t)
 			return nil
 		}
-		// The only query that looks at every item.
+		// The only statement that looks at every item.
 		if _, err := c.exec(ctx, `UPDATE queue_items SET leased = 0 WHERE leased <> 0`); err != nil {
 			return err
 		}
-		t.leased = 0
-		e.counted.Store(&t)
 		_, err = c.exec(ctx, `UPDATE queue_totals SET leased = 0`)
 		return err
 	})

@@ -60,13 +60,16 @@ type sqliteConn struct {
 }
 
 func openSQLiteConn(ctx context.Context, db *sql.DB, pragmas []pragma) (*sqliteConn, error) {
-	conn, err := db.Conn(ctx)
+	c := &sqliteConn{statements: map[string]*sql.Stmt{}}
+	err := whileBusy(ctx, func() (err error) {
+		c.conn, err = db.Conn(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := &sqliteConn{conn: conn, statements: map[string]*sql.Stmt{}}
 	for _, p := range pragmas {
-		if err := c.tell(ctx, p); err != nil {
+		if err := whileBusy(ctx, func() error { return c.tell(ctx, p) }); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -74,12 +77,12 @@ func openSQLiteConn(ctx context.Context, db *sql.DB, pragmas []pragma) (*sqliteC
 	return c, nil
 }
 
-// tell tries for some seconds: who changes the journal mode does not wait for
-// locks by itself.
-func (c *sqliteConn) tell(ctx context.Context, p pragma) error {
+// whileBusy tries for some seconds. It is for what does not wait for a lock by
+// itself: a change of the journal mode, and all that a driver does when it connects.
+func whileBusy(ctx context.Context, do func() error) error {
 	const tries, pause = 100, 50 * time.Millisecond
 	for i := 0; ; i++ {
-		err := c.tellOnce(ctx, p)
+		err := do()
 		if err == nil || i == tries || !isBusy(err) {
 			return err
 		}
@@ -91,7 +94,7 @@ func (c *sqliteConn) tell(ctx context.Context, p pragma) error {
 	}
 }
 
-func (c *sqliteConn) tellOnce(ctx context.Context, p pragma) error {
+func (c *sqliteConn) tell(ctx context.Context, p pragma) error {
 	if _, err := c.conn.ExecContext(ctx, "PRAGMA "+p.name+" = "+p.value); err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}

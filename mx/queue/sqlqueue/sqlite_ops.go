@@ -1,7 +1,9 @@
 package sqlqueue
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/mx/queue"
@@ -34,7 +36,7 @@ const (
 // sqliteQueries are those that are the same all the time.
 var sqliteQueries = []string{
 	execMessage, execItem, execPiece, execDropPieces, execDeletePiece, execOutcome, execPurge,
-	queryDone, queryGone, execLeft, execExtend, execLease, queryLease, queryLate, queryCount,
+	queryDone, queryGone, execLeft, execExtend, execLease, queryLease, queryLate, execCount,
 }
 
 func (e *sqliteEngine) putPiece(ctx context.Context, id queue.ID, n int, data []byte) error {
@@ -207,6 +209,9 @@ func leaseSQLite(ctx context.Context, c *sqliteConn, r leaseRequest) (leased []l
 		append(row.item.fields(), row.message.fields()...)...)
 	if err != nil {
 		return nil, t, err
+	}
+	if !r.late { // where leases were over, the order was theirs
+		slices.SortStableFunc(leased, func(a, b leasedRow) int { return cmp.Compare(a.item.due, b.item.due) })
 	}
 	for i := range leased {
 		item := &leased[i].item

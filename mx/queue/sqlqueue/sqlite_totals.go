@@ -2,78 +2,62 @@ package sqlqueue
 
 import (
 	"context"
-	"time"
 
 	"github.com/postrider/postrider/mx/queue"
 )
 
 // The row of queue_totals is brought up to date once by each group, and by who is
-// attached too: so nobody counts, and nobody is wrong.
+// attached too: so Stats need not count.
 const (
-	totalColumns = `messages, bytes, items, held, leased, run`
-	queryTotals  = `SELECT ` + totalColumns + ` FROM queue_totals`
-	queryCount   = `UPDATE queue_totals SET messages = messages + ?, bytes = bytes + ?, items = items + ?, held = held + ?, leased = leased + ?
-		WHERE run = ? OR ? RETURNING ` + totalColumns
-	queryOldest = `SELECT m.arrived FROM queue_messages m ORDER BY m.id LIMIT 1`
+	execCount = `UPDATE queue_totals SET messages = messages + ?, bytes = bytes + ?, items = items + ?, held = held + ?, leased = leased + ?
+		WHERE run = ? OR ?`
+	// The oldest is among those that were begun first, or hardly older than they are.
+	queryTotals = `SELECT t.messages, t.bytes, t.items, t.held, t.leased, t.run,
+		(SELECT coalesce(min(o.arrived), 0) FROM (SELECT m.arrived FROM queue_messages m ORDER BY m.id LIMIT 100) o)
+		FROM queue_totals t`
 )
 
-func (t *totals) fields(run *int64) []any {
-	return []any{&t.messages, &t.bytes, &t.items, &t.held, &t.leased, run}
+// sqliteTotals are what is in the store.
+type sqliteTotals struct {
+	totals
+	run    int64
+	oldest int64
 }
 
-// count adds to the totals, and returns them. It fails if somebody else has opened
-// the queue since we have.
-func (e *sqliteEngine) count(c *sqliteConn, sum *totals) (*totals, error) {
-	all, run, found := new(totals), int64(0), false
-	rows, err := c.query(context.Background(), queryCount, sum.messages, sum.bytes, sum.items, sum.held, sum.leased, e.run, e.attach)
-	err = each(rows, err, func() error { found = true; return nil }, all.fields(&run)...)
-	if err == nil && !found {
+func readTotals(ctx context.Context, q querier) (t sqliteTotals, err error) {
+	rows, err := q.query(ctx, queryTotals)
+	found := 0
+	err = each(rows, err, func() error { found++; return nil },
+		&t.messages, &t.bytes, &t.items, &t.held, &t.leased, &t.run, &t.oldest)
+	if err == nil && found != 1 {
+		err = errNoTotals
+	}
+	return t, err
+}
+
+// count adds to the totals. It fails if somebody else has opened the queue since we
+// have.
+func (e *sqliteEngine) count(c *sqliteConn, sum *totals) error {
+	n, err := c.exec(context.Background(), execCount, sum.messages, sum.bytes, sum.items, sum.held, sum.leased, e.run, e.attach)
+	if err == nil && n != 1 {
 		err = errSuperseded
 	}
-	return all, err
+	return err
 }
 
-// stats asks the database once in a while; who delivers knows the totals anyway.
 func (e *sqliteEngine) stats(ctx context.Context) (queue.Stats, error) {
-	e.seen.Lock()
-	defer e.seen.Unlock()
-	now, t := time.Now(), e.counted.Load()
-	if t == nil || (t.messages == 0) != (e.seen.oldest == 0) || now.Sub(e.seen.at) >= statsAge {
-		if err := e.look(ctx); err != nil {
-			return queue.Stats{}, err
-		}
-		e.seen.at = now
-		t = e.counted.Load()
+	q, done, err := e.readers.take(ctx)
+	if err != nil {
+		return queue.Stats{}, err
 	}
+	defer done()
+	t, err := readTotals(ctx, q)
 	return queue.Stats{
 		Messages: t.messages,
 		Bytes:    t.bytes,
 		Items:    t.items,
 		Held:     t.held,
 		Leased:   t.leased,
-		Oldest:   toTime(e.seen.oldest),
-	}, nil
-}
-
-const statsAge = time.Second
-
-func (e *sqliteEngine) look(ctx context.Context) error {
-	c, done, err := e.readers.take(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	e.seen.oldest = 0
-	rows, err := c.query(ctx, queryOldest)
-	if err := each(rows, err, func() error { return nil }, &e.seen.oldest); err != nil {
-		return err
-	}
-	before := e.counted.Load()
-	all, run := new(totals), int64(0)
-	rows, err = c.query(ctx, queryTotals)
-	if err := each(rows, err, func() error { return nil }, all.fields(&run)...); err != nil {
-		return err
-	}
-	e.counted.CompareAndSwap(before, all) // or a group was quicker
-	return nil
+		Oldest:   toTime(t.oldest),
+	}, err
 }

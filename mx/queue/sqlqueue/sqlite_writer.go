@@ -187,9 +187,9 @@ func (w *sqliteWriter) ready() error {
 	return err
 }
 
-// drop closes a connection with which something was wrong.
+// drop closes a connection with which something may be wrong.
 func (w *sqliteWriter) drop(err error) {
-	if w.c != nil && !isBusy(err) {
+	if w.c != nil && !isBusy(err) && !isFull(err) && err != errSuperseded {
 		w.c.close()
 		w.c = nil
 	}
@@ -216,15 +216,11 @@ func (w *sqliteWriter) try(jobs []*sqliteJob, savepoints bool) (spoiled bool, er
 		}
 		sum.add(&t)
 	}
-	counted, err := w.e.count(w.c, &sum)
+	err = w.e.count(w.c, &sum)
 	if err == nil {
 		err = w.e.purge(w.c)
 	}
-	if err := w.c.end(err); err != nil {
-		return false, err
-	}
-	w.e.counted.Store(counted)
-	return false, nil
+	return false, w.c.end(err)
 }
 
 // doAlone does the job, or leaves everything as it was and the error with the job.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/mx/queue"
@@ -61,6 +62,7 @@ type Store struct {
 	db         *sql.DB
 	ids        interface{ Next(time.Time) queue.ID }
 	attached   bool
+	closed     atomic.Bool
 	queryReady string
 }
 
@@ -153,6 +155,7 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 
 // Close implements queue.Store. See Options.CloseDB.
 func (s *Store) Close() error {
+	s.closed.Store(true)
 	err := s.engine.close()
 	if e := s.closeDB(); err == nil {
 		err = e

@@ -40,6 +40,9 @@ func (s *Store) Begin(ctx context.Context, size int64) (queue.Tx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if s.closed.Load() {
+		return nil, queue.ErrClosed
+	}
 	t := &tx{s: s, id: s.ids.Next(time.Now())}
 	if size > 0 && size <= int64(s.opts.InlineSize) {
 		t.buf = make([]byte, 0, size)
