@@ -116,11 +116,11 @@ func (m *Memory) Stats(ctx context.Context) (Stats, error) {
 		Bytes:    d.bytes,
 		Items:    d.items,
 		Held:     d.held,
-		Leased:   int64(len(d.leased.list)),
+		Leased:   int64(d.leased.len),
 		Free:     -1,
 	}
-	if len(d.byID.list) > 0 {
-		s.Oldest = d.byID.list[0].Arrived
+	if d.byID.len > 0 {
+		s.Oldest = d.byID.first().Arrived
 	}
 	return s, nil
 }
@@ -220,7 +220,7 @@ func (d *memoryData) index(it *memoryItem) {
 	if it.site = d.sites[it.Destination]; it.site == nil {
 		it.site = &memorySite{
 			name:   it.Destination,
-			due:    ordered[*memoryItem]{cmp: byTime(func(it *memoryItem) time.Time { return it.Due })},
+			due:    ordered[*memoryItem]{cmp: byTime(byDue)},
 			leased: ordered[*memoryItem]{cmp: d.leased.cmp},
 		}
 		d.sites[it.Destination] = it.site
@@ -250,7 +250,7 @@ func (d *memoryData) unindex(it *memoryItem) {
 		it.site.due.remove(it)
 		d.late.remove(it)
 	}
-	if len(it.site.due.list) == 0 && len(it.site.leased.list) == 0 {
+	if it.site.due.len == 0 && it.site.leased.len == 0 {
 		delete(d.sites, it.site.name)
 		d.byName.remove(it.site)
 	}
@@ -304,6 +304,8 @@ func (it *memoryItem) late() time.Time {
 	}
 	return it.Expires
 }
+
+func byDue(it *memoryItem) time.Time { return it.Due }
 
 func (it *memoryItem) leaseEnd() time.Time { return it.until }
 

@@ -2,8 +2,8 @@ package queue
 
 import (
 	"context"
+	"iter"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -14,13 +14,10 @@ func (m *Memory) Ready(ctx context.Context, now time.Time, after string, max int
 		return nil, time.Time{}, err
 	}
 	defer d.mu.Unlock()
-	sites := d.byName.list
-	i, found := slices.BinarySearchFunc(sites, after, func(s *memorySite, name string) int { return strings.Compare(s.name, name) })
-	if found {
-		i++
-	}
-	for ; i < len(sites) && len(destinations) < max; i++ {
-		s := sites[i]
+	for s := range d.byName.from(func(s *memorySite) bool { return s.name > after }) {
+		if len(destinations) >= max {
+			break
+		}
 		if s.ready(now) {
 			destinations = append(destinations, s.name)
 		}
@@ -32,22 +29,22 @@ func (m *Memory) Ready(ctx context.Context, now time.Time, after string, max int
 }
 
 func (s *memorySite) ready(now time.Time) bool {
-	return len(s.due.list) > 0 && !s.due.list[0].Due.After(now) ||
-		slices.ContainsFunc(over(&s.leased, now), func(it *memoryItem) bool { return !it.Due.After(now) })
+	if s.due.len > 0 && !s.due.first().Due.After(now) {
+		return true
+	}
+	for range leaseOver(&s.leased, now, byDue) {
+		return true
+	}
+	return false
 }
 
 // next returns when the first item is due, or its lease over, after now.
 func (s *memorySite) next(now time.Time) (next time.Time) {
-	i, _ := slices.BinarySearchFunc(s.due.list, now, func(it *memoryItem, now time.Time) int {
-		if it.Due.After(now) {
-			return 1
-		}
-		return -1
-	})
-	if i < len(s.due.list) {
-		next = s.due.list[i].Due
+	for it := range s.due.from(func(it *memoryItem) bool { return it.Due.After(now) }) {
+		next = it.Due
+		break
 	}
-	for _, it := range s.leased.list {
+	for it := range s.leased.all() {
 		at := it.until
 		if at.Before(it.Due) {
 			at = it.Due
@@ -59,15 +56,18 @@ func (s *memorySite) next(now time.Time) (next time.Time) {
 	return next
 }
 
-// over returns those whose lease is over.
-func over(leased *ordered[*memoryItem], now time.Time) []*memoryItem {
-	i, _ := slices.BinarySearchFunc(leased.list, now, func(it *memoryItem, now time.Time) int {
-		if it.until.After(now) {
-			return 1
+// leaseOver returns those whose lease is over and whose time has come.
+func leaseOver(leased *ordered[*memoryItem], now time.Time, at func(*memoryItem) time.Time) iter.Seq[*memoryItem] {
+	return func(yield func(*memoryItem) bool) {
+		for it := range leased.all() {
+			if it.until.After(now) {
+				return
+			}
+			if !it.Held && !at(it).After(now) && !yield(it) {
+				return
+			}
 		}
-		return -1
-	})
-	return leased.list[:i]
+	}
 }
 
 // Lease leases items, as a Store does.
@@ -102,21 +102,17 @@ func (d *memoryData) leasable(req LeaseRequest) []*memoryItem {
 		if s == nil {
 			return nil
 		}
-		all, leases, at = &s.due, &s.leased, func(it *memoryItem) time.Time { return it.Due }
+		all, leases, at = &s.due, &s.leased, byDue
 	}
 	var items []*memoryItem
-	for _, it := range all.list {
+	for it := range all.all() {
 		if len(items) >= req.Max || at(it).After(req.Now) {
 			break
 		}
 		items = append(items, it)
 	}
 	n := len(items)
-	for _, it := range over(leases, req.Now) {
-		if !it.Held && !at(it).After(req.Now) {
-			items = append(items, it)
-		}
-	}
+	items = slices.AppendSeq(items, leaseOver(leases, req.Now, at))
 	if len(items) > n {
 		slices.SortFunc(items, all.cmp)
 	}

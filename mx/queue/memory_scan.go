@@ -1,10 +1,8 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"iter"
-	"slices"
 	"time"
 )
 
@@ -86,8 +84,7 @@ func (m *Memory) Change(ctx context.Context, f Filter, do Action, now time.Time)
 // not.
 func (d *memoryData) from(id ID, n int) iter.Seq[*memoryItem] {
 	return func(yield func(*memoryItem) bool) {
-		i, _ := slices.BinarySearchFunc(d.byID.list, id, func(m *memoryMessage, id ID) int { return cmp.Compare(m.ID, id) })
-		for _, msg := range d.byID.list[i:] {
+		for msg := range d.byID.from(func(m *memoryMessage) bool { return m.ID >= id }) {
 			for _, it := range msg.items {
 				if (it.Message > id || it.N > n) && !yield(it) {
 					return
