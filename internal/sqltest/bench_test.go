@@ -26,7 +26,10 @@ func BenchmarkLifeOutcomes(b *testing.B) {
 }
 
 func benchmarkLife(b *testing.B, writers, size int, opts *sqlqueue.Options) {
-	s := openStore(b, newFile(b), opts)
+	benchmarkLives(b, openStore(b, newFile(b), opts), writers, size)
+}
+
+func benchmarkLives(b *testing.B, s queue.Store, writers, size int) {
 	content := bytes.Repeat([]byte("0123456789012345678901234567890123456789012345678901234567890\r\n"), size/63)
 	b.ResetTimer()
 	before := cpuTime()

@@ -3,61 +3,181 @@
 package sqltest
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"strings"
+	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/postrider/postrider/internal/pgtest"
+	"github.com/postrider/postrider/mx/queue"
+	"github.com/postrider/postrider/mx/queue/queuetest"
 	"github.com/postrider/postrider/mx/queue/sqlqueue"
 )
 
-func openPG(t testing.TB, dsn string, opts *sqlqueue.Options) *sqlqueue.Store {
-	t.Helper()
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	s, err := sqlqueue.Open(context.Background(), db, sqlqueue.PostgreSQL, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
+// A pgPlace is a schema of its own in a server.
+type pgPlace struct {
+	server *pgtest.Server
+	dsn    string
+	admin  *sql.DB // for the test itself
 }
 
-// A life as in BenchmarkLife.
-func BenchmarkPostgresLife(b *testing.B) {
-	server := pgtest.Start(b)
-	for _, writers := range []int{1, 10, 100} {
-		b.Run(fmt.Sprint(writers), func(b *testing.B) {
-			s := openPG(b, server.DSN(), nil)
-			content := bytes.Repeat([]byte(strings.Repeat("0123456789", 6)+"\r\n"), 4096/62)
-			b.ResetTimer()
-			before := cpuTime()
-			var next atomic.Int64
-			var wait sync.WaitGroup
-			for range writers {
-				wait.Go(func() {
-					c := commitOf(time.Time{}, "example.net")
-					for next.Add(1) <= int64(b.N) {
-						if err := live(s, content, c); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			wait.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lives/s")
-			b.ReportMetric(float64(cpuTime()-before)/1e3/float64(b.N), "cpu-µs/op")
-		})
+var schemas atomic.Int32
+
+// newPlace makes a place. Settings, as "work_mem=64kB", are those of all sessions.
+func newPlace(t testing.TB, server *pgtest.Server, settings ...string) *pgPlace {
+	t.Helper()
+	name := fmt.Sprintf("place%d", schemas.Add(1))
+	u, err := url.Parse(server.DSN())
+	if err != nil {
+		t.Fatal(err)
 	}
+	q := u.Query()
+	q.Set("search_path", name)
+	for i := 0; i < len(settings); i += 2 {
+		q.Set(settings[i], settings[i+1])
+	}
+	u.RawQuery = q.Encode()
+	p := &pgPlace{server: server, dsn: u.String()}
+	p.admin, err = sql.Open("pgx", p.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.admin.Close() })
+	p.exec(t, "CREATE SCHEMA IF NOT EXISTS "+name)
+	return p
+}
+
+func (p *pgPlace) exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	if _, err := p.admin.Exec(query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// count returns the only value that a query finds.
+func (p *pgPlace) count(t testing.TB, query string, args ...any) (n int64) {
+	t.Helper()
+	if err := p.admin.QueryRow(query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// A handle is a store with connections that can be lost.
+type handle struct {
+	*sqlqueue.Store
+	db *sql.DB
+
+	mu    sync.Mutex
+	conns map[*pgWire]bool
+	dead  bool
+	cut   int // connections that are to be cut behind the next request
+}
+
+// open returns another handle, closed at the end of the test.
+func (p *pgPlace) open(t testing.TB, opts *sqlqueue.Options) *handle {
+	t.Helper()
+	h, err := p.tryOpen(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close(); h.db.Close() })
+	return h
+}
+
+func (p *pgPlace) tryOpen(opts *sqlqueue.Options) (*handle, error) {
+	h := &handle{conns: map[*pgWire]bool{}}
+	cfg, err := pgx.ParseConfig(p.dsn)
+	if err != nil {
+		return nil, err
+	}
+	cfg.DialFunc = h.dial
+	h.db = stdlib.OpenDB(*cfg)
+	h.Store, err = sqlqueue.Open(context.Background(), h.db, sqlqueue.PostgreSQL, opts)
+	if err != nil {
+		h.db.Close()
+	}
+	return h, err
+}
+
+func (h *handle) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dead {
+		return nil, errors.New("there is no server any more")
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	w := &pgWire{Conn: c, h: h}
+	h.conns[w] = true
+	return w, nil
+}
+
+// crash ends the handle as the end of its process does.
+func (h *handle) crash() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dead = true
+	for c := range h.conns {
+		c.Conn.Close()
+	}
+}
+
+// cutNext cuts the next n connections that carry a request, before the answer is
+// read and after the server has had the time to give it.
+func (h *handle) cutNext(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cut = n
+}
+
+type pgWire struct {
+	net.Conn
+	h *handle
+}
+
+func (w *pgWire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.h.mu.Lock()
+	defer w.h.mu.Unlock()
+	if w.h.cut > 0 && err == nil {
+		w.h.cut--
+		w.Conn.Read(make([]byte, 1)) // the answer has begun: it is committed
+		w.Conn.Close()
+	}
+	return n, err
+}
+
+func (w *pgWire) Close() error {
+	w.h.mu.Lock()
+	defer w.h.mu.Unlock()
+	delete(w.h.conns, w)
+	return w.Conn.Close()
+}
+
+func TestPostgres(t *testing.T) {
+	server := pgtest.Start(t)
+	options := &sqlqueue.Options{KeepOutcomes: 1000 * 24 * time.Hour}
+	queuetest.Run(t, queuetest.Harness{
+		New: func(t testing.TB) queuetest.Place {
+			p := newPlace(t, server)
+			return queuetest.Place{
+				Open:  func(t testing.TB) queue.Store { return p.open(t, options) },
+				Crash: func(s queue.Store) { s.(*handle).crash() },
+			}
+		},
+		Shared:     true,
+		InlineSize: 64 << 10,
+	})
 }

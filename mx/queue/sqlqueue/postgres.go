@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -39,12 +38,8 @@ type postgres struct {
 	inserts   group[*newMessage]
 	settles   group[*settlement]
 
-	statsMu sync.Mutex
-	stats1  queue.Stats
-	statsAt time.Time
-
 	wakes  chan struct{} // has a value when there is something to tell
-	drops  sync.WaitGroup
+	drops  pgDrops
 	loops  sync.WaitGroup
 	stop   context.CancelFunc
 	closed func() error
@@ -58,6 +53,7 @@ func openPostgres(ctx context.Context, db *sql.DB, opts *Options, attach bool) (
 		return nil, nil, err
 	}
 	e := &postgres{pool: newPGPool(db), keep: opts.KeepOutcomes, log: opts.Logger, wakes: make(chan struct{}, 1)}
+	e.drops.more = make(chan struct{}, 1)
 	defer func() {
 		if err != nil {
 			e.pool.close()
@@ -99,114 +95,29 @@ func (e *postgres) end() error {
 	e.loops.Wait()
 	e.inserts.close(queue.ErrClosed)
 	e.settles.close(queue.ErrClosed)
-	e.drops.Wait()
 	var err error
 	if e.node != nil {
 		if len(e.wakes) > 0 {
 			e.notify(context.Background())
 		}
+		e.do(context.Background(), e.drops.drop) // or who comes next sweeps them
 		err = e.do(context.Background(), e.node.leave)
 	}
 	e.pool.close()
 	return err
 }
 
-// keepHouse does what has to be done now and then.
-func (e *postgres) keepHouse(ctx context.Context) {
-	for swept := time.Now(); ; {
-		timer := time.NewTimer(pgBeatEvery*4/5 + rand.N(pgBeatEvery*2/5))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		todo := []func(context.Context, *pgConn) error{e.clock.measure, e.node.beat, e.forgetOutcomes}
-		if time.Since(swept) > pgSweepEvery {
-			swept = time.Now()
-			todo = append(todo, pgSweep)
-		}
-		for _, do := range todo {
-			if err := e.do(ctx, do); err != nil && ctx.Err() == nil {
-				e.log.Warn("sqlqueue: PostgreSQL", "error", err)
-				break
-			}
-		}
-	}
-}
-
-// tellOthers notifies. It is no part of the transactions that there is something
-// to tell about: those that notify are committed one after another.
-func (e *postgres) tellOthers(ctx context.Context) {
-	tick := time.NewTicker(pgWakeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-e.wakes:
-			e.notify(ctx)
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// notify may fail: others look by themselves, if later.
-func (e *postgres) notify(ctx context.Context) {
-	e.do(ctx, func(ctx context.Context, c *pgConn) error {
-		_, err := c.ExecContext(ctx, `SELECT pg_notify($1, '')`, WakeChannel)
-		return err
-	})
-}
-
-func (e *postgres) wake() {
-	select {
-	case e.wakes <- struct{}{}:
-	default:
-	}
-}
-
-// forgetOutcomes removes those that were kept long enough.
-func (e *postgres) forgetOutcomes(ctx context.Context, c *pgConn) error {
-	for e.keep > 0 {
-		r, err := c.ExecContext(ctx, `DELETE FROM queue_outcomes WHERE seq IN (
-			SELECT o.seq FROM (SELECT seq, time FROM queue_outcomes ORDER BY seq LIMIT $1) o WHERE o.time < $2)`,
-			pgOutcomesAtom, fromTime(time.Now().Add(-e.keep)))
-		if err != nil {
-			return err
-		}
-		if n, err := r.RowsAffected(); err != nil || n < pgOutcomesAtom {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *postgres) stats(ctx context.Context) (queue.Stats, error) {
-	e.statsMu.Lock()
-	defer e.statsMu.Unlock()
-	if time.Since(e.statsAt) < time.Second && !e.statsAt.IsZero() {
-		return e.stats1, nil
-	}
-	var s queue.Stats
-	err := e.do(ctx, func(ctx context.Context, c *pgConn) error {
-		var oldest sql.NullInt64
-		err := c.QueryRowContext(ctx, `SELECT coalesce(sum(messages), 0)::bigint, coalesce(sum(bytes), 0)::bigint,
+// stats adds up few rows.
+func (e *postgres) stats(ctx context.Context) (s queue.Stats, err error) {
+	var oldest sql.NullInt64
+	err = e.do(ctx, func(ctx context.Context, c *pgConn) error {
+		return c.QueryRowContext(ctx, `SELECT coalesce(sum(messages), 0)::bigint, coalesce(sum(bytes), 0)::bigint,
 				coalesce(sum(items), 0)::bigint, coalesce(sum(held), 0)::bigint, coalesce(sum(leased), 0)::bigint,
 				(SELECT arrived FROM queue_messages ORDER BY id LIMIT 1)
 			FROM queue_totals`).Scan(&s.Messages, &s.Bytes, &s.Items, &s.Held, &s.Leased, &oldest)
-		s.Oldest = toTime(oldest.Int64)
-		return err
 	})
-	if err != nil {
-		return queue.Stats{}, err
-	}
-	e.stats1, e.statsAt = s, time.Now()
-	return s, nil
+	s.Oldest = toTime(oldest.Int64)
+	return s, err
 }
 
 var pgWords = words{

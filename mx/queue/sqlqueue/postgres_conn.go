@@ -83,21 +83,24 @@ func (p *pgPool) get(ctx context.Context) (*pgConn, error) {
 	p.mu.Lock()
 	c := p.idle[len(p.idle)-1]
 	p.idle = p.idle[:len(p.idle)-1]
-	round, ended := p.round, p.ended
+	ended := p.ended
 	p.mu.Unlock()
 	err := error(queue.ErrClosed)
 	if !ended {
-		err = p.ready(ctx, c, round)
+		err = p.ready(ctx, c)
 	}
 	if err != nil {
-		p.put(c, nil)
+		p.put(c)
 		return nil, err
 	}
 	return c, nil
 }
 
 // ready makes sure of c as far as that is cheap.
-func (p *pgPool) ready(ctx context.Context, c *pgConn, round int) error {
+func (p *pgPool) ready(ctx context.Context, c *pgConn) error {
+	p.mu.Lock()
+	round := p.round
+	p.mu.Unlock()
 	if c.Conn != nil && (c.round != round || time.Since(c.used) > pgIdleTime && c.PingContext(ctx) != nil) {
 		c.drop()
 	}
@@ -116,19 +119,23 @@ func (p *pgPool) ready(ctx context.Context, c *pgConn, round int) error {
 	return nil
 }
 
-// put gives back a connection with the error of what was done last with it. One
-// that is broken is closed, and with it all that are as old: a server that is gone
-// has left none.
-func (p *pgPool) put(c *pgConn, err error) {
-	broken := c.Conn != nil && isBroken(err)
-	if broken {
-		c.drop()
-	}
+// used looks at the error of what was done with a connection. One that is broken is
+// closed, and with it all that are as old: a server that is gone has left none.
+func (p *pgPool) used(c *pgConn, err error) {
 	c.used = time.Now()
+	if c.Conn == nil || !isBroken(err) {
+		return
+	}
+	c.drop()
 	p.mu.Lock()
-	if broken && c.round == p.round {
+	defer p.mu.Unlock()
+	if c.round == p.round {
 		p.round++
 	}
+}
+
+func (p *pgPool) put(c *pgConn) {
+	p.mu.Lock()
 	p.idle = append(p.idle, c)
 	p.mu.Unlock()
 	p.free <- struct{}{}
@@ -188,7 +195,7 @@ func sqlState(err error) string {
 
 // isBroken reports whether err is that of a connection, which is of no more use.
 func isBroken(err error) bool {
-	if err == nil || errors.Is(err, errNode) {
+	if err == nil || errors.Is(err, errNode) || errors.Is(err, errStored) {
 		return false
 	}
 	switch state := sqlState(err); {
@@ -206,5 +213,3 @@ func isConflict(err error) bool {
 	state := sqlState(err)
 	return state == "40001" || state == "40P01"
 }
-
-func isDuplicate(err error) bool { return sqlState(err) == "23505" }

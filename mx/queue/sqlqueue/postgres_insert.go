@@ -10,6 +10,17 @@ import (
 	"github.com/postrider/postrider/mx/queue"
 )
 
+// errStored says that messages have been stored already, or given up.
+var errStored = errors.New("the connection has been used by another process")
+
+// A pgMark numbers what is done with a slot, upwards.
+type pgMark struct {
+	slot int
+	n    int64
+}
+
+func (e *postgres) mark(c *pgConn) pgMark { return pgMark{e.slot(c), e.node.mark.Add(1)} }
+
 // putPiece writes a piece in a transaction that nobody waits for: when that which
 // stores the message is on the disk, so is all that was committed before, and it
 // counts the pieces lest the server was restarted in between.
@@ -22,40 +33,13 @@ func (e *postgres) putPiece(ctx context.Context, id queue.ID, n int, data []byte
 	})
 }
 
-// dropPieces removes the pieces of a message, unless it is there. A transaction
-// that would store it and whose connection was lost may still go on: then the
-// first statement waits for its end, or keeps it from happening.
-func (e *postgres) dropPieces(id queue.ID) {
-	e.drops.Go(func() {
-		err := e.do(context.Background(), func(ctx context.Context, c *pgConn) error {
-			return inTx(ctx, c, func(x pgExecer) error {
-				n, err := x.exec(ctx, `INSERT INTO queue_messages (id, arrived, size, kind, message)
-					VALUES (?, 0, 0, 0, '') ON CONFLICT DO NOTHING`, int64(id))
-				if err != nil || n == 0 {
-					return err
-				}
-				if _, err := x.exec(ctx, execDeletePiece, int64(id)); err != nil {
-					return err
-				}
-				_, err = x.exec(ctx, `DELETE FROM queue_messages WHERE id = ?`, int64(id))
-				return err
-			})
-		})
-		if err != nil { // they are swept when this process is gone
-			e.log.Warn("sqlqueue: the pieces of a message stay behind", "message", id, "error", err)
-		}
-	})
-}
-
 func (e *postgres) insert(ctx context.Context, m *newMessage) error {
 	var err error
 	if m.pieces == 0 {
 		err = e.inserts.wait(ctx, m)
 	} else {
-		err = e.doOnce(ctx, func(ctx context.Context, c *pgConn) error {
-			return inTx(ctx, c, func(x pgExecer) error {
-				return e.insertBatch(ctx, x, e.slot(c), []*newMessage{m})
-			})
+		err = e.doOnce(ctx, func(ctx context.Context, c *pgConn, of pgMark) error {
+			return inTx(ctx, c, func(x pgExecer) error { return e.insertBatch(ctx, x, of, []*newMessage{m}) })
 		})
 		if errors.Is(err, errNode) { // the next message does not meet with this
 			e.do(ctx, e.node.beat)
@@ -80,8 +64,8 @@ func (e *postgres) wakeFor(m *newMessage) {
 // insertAll stores messages without pieces with one statement, which is a
 // transaction. One that the server does not like must not harm the others.
 func (e *postgres) insertAll(messages []*newMessage) error {
-	err := e.doOnce(context.Background(), func(ctx context.Context, c *pgConn) error {
-		return e.insertBatch(ctx, pgExecer{c}, e.slot(c), messages)
+	err := e.doOnce(context.Background(), func(ctx context.Context, c *pgConn, of pgMark) error {
+		return e.insertBatch(ctx, pgExecer{c}, of, messages)
 	})
 	if state := sqlState(err); len(messages) > 1 && len(state) == 5 && (state[:2] == "22" || state[:2] == "23" || state[:2] == "54") {
 		return errAlone
@@ -89,19 +73,11 @@ func (e *postgres) insertAll(messages []*newMessage) error {
 	return err
 }
 
-// insertBatch stores messages.
-func (e *postgres) insertBatch(ctx context.Context, x pgExecer, slot int, messages []*newMessage) error {
-	for _, m := range messages {
-		if m.pieces > 0 {
-			if err := e.claimPieces(ctx, x, m); err != nil {
-				return err
-			}
-		}
-	}
+// insertBatch stores messages, or returns errStored.
+func (e *postgres) insertBatch(ctx context.Context, x pgExecer, of pgMark, messages []*newMessage) error {
 	var t totals
 	columns := make(pgArrays, 12)
-	args := make([]any, 0, len(columns)+6+6*len(messages))
-	args = append(args, slot, nil, nil, nil, nil, nil)
+	args := make([]any, 7, 7+6*len(messages)+len(columns))
 	for _, m := range messages {
 		var body any // NULL if it stands in pieces
 		if m.pieces == 0 {
@@ -133,9 +109,22 @@ func (e *postgres) insertBatch(ctx context.Context, x pgExecer, slot int, messag
 			columns[11].flag(len(m.items) == 1)
 		}
 	}
-	args[1], args[2], args[3], args[4], args[5] = t.messages, t.bytes, t.items, t.held, t.leased
-	_, err := x.x.ExecContext(ctx, e.insertText(len(messages)), columns.args(args...)...)
-	return err
+	copy(args, []any{of.slot, of.n, t.messages, t.bytes, t.items, t.held, t.leased})
+	r, err := x.x.ExecContext(ctx, e.insertText(len(messages)), columns.args(args...)...)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, errStored)
+	}
+	for _, m := range messages {
+		if m.pieces > 0 {
+			if err := e.claimPieces(ctx, x, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // insertText returns the statement for so many messages.
@@ -146,11 +135,13 @@ func (e *postgres) insertText(messages int) string {
 	return pgInsert(messages)
 }
 
-// pgInsert returns the statement for so many messages. The items are columns of
+// pgInsert returns the statement for so many messages. It does nothing if the slot
+// has the mark already, or a later one, whatever became of the messages since: so
+// it can be sent again when nobody knows whether it has happened. The items are columns of
 // arrays, the messages rows of arguments: contents are too large for arrays.
 func pgInsert(messages int) string {
 	row := []string{"bigint", "bigint", "bigint", "bigint", "bytea", "bytea"}
-	arg := 6
+	arg := 7
 	parameters := func(kinds []string, suffix string) string {
 		p := make([]string, len(kinds))
 		for i, kind := range kinds {
@@ -163,11 +154,18 @@ func pgInsert(messages int) string {
 	for i := range rows {
 		rows[i] = parameters(row, "")
 	}
-	return `WITH t AS (` + pgTotals + `VALUES ($1::integer, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint)` + pgTotalsAdd + `),
-		m AS (INSERT INTO queue_messages (id, arrived, size, kind, message, body) VALUES ` + strings.Join(rows, ", ") + `)
+	return `WITH marked AS (
+			INSERT INTO queue_totals AS t (slot, mark, messages, bytes, items, held, leased)
+			VALUES ($1::integer, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bigint)` + pgTotalsAdd + `,
+			mark = excluded.mark WHERE t.mark < excluded.mark
+			RETURNING slot
+		), m AS (
+			INSERT INTO queue_messages (id, arrived, size, kind, message, body)
+			SELECT v.* FROM marked, (VALUES ` + strings.Join(rows, ", ") + `) AS v
+		)
 		INSERT INTO queue_items (message, n, destination, recipients, due, expires, warn, attempts, held, token, leased, alone)
-		SELECT * FROM unnest` + parameters([]string{"bigint", "integer", "bytea", "bytea", "bigint", "bigint", "bigint",
-		"integer", "smallint", "bigint", "bigint", "smallint"}, "[]")
+		SELECT v.* FROM marked, unnest` + parameters([]string{"bigint", "integer", "bytea", "bytea", "bigint", "bigint", "bigint",
+		"integer", "smallint", "bigint", "bigint", "smallint"}, "[]") + ` AS v`
 }
 
 // claimPieces makes sure that all pieces of a message are there, and that nobody

@@ -16,7 +16,10 @@ var errNode = errors.New("taken for gone by others that share the queue")
 // A pgNode is this process among those that share the queue. It has a number that
 // no other has, for its IDs, and its pieces stand without a message as long as it
 // lives.
-type pgNode struct{ now atomic.Pointer[pgIdentity] }
+type pgNode struct {
+	now  atomic.Pointer[pgIdentity]
+	mark atomic.Int64 // see pgMark
+}
 
 type pgIdentity struct {
 	ids   queue.IDs
@@ -37,6 +40,12 @@ const pgForget = `DELETE FROM queue_nodes WHERE seen < clock_timestamp() - inter
 func (n *pgNode) register(ctx context.Context, c *pgConn) error {
 	if _, err := c.ExecContext(ctx, pgForget); err != nil {
 		return err
+	}
+	var mark int64
+	if err := c.QueryRowContext(ctx, `SELECT coalesce(max(mark), 0) FROM queue_totals`).Scan(&mark); err != nil {
+		return err
+	}
+	for last := n.mark.Load(); last < mark && !n.mark.CompareAndSwap(last, mark); last = n.mark.Load() {
 	}
 	for range 512 {
 		next := new(pgIdentity)

@@ -69,9 +69,8 @@ func (e *postgres) reader(ctx context.Context) (querier, func(), error) {
 	r := &pgReader{e: e, ctx: ctx, c: c}
 	return r, func() {
 		cancel()
-		if r.c != nil {
-			e.pool.put(r.c, r.err)
-		}
+		e.pool.used(c, r.err)
+		e.pool.put(c)
 	}, nil
 }
 
@@ -90,12 +89,9 @@ func (r *pgReader) query(_ context.Context, query string, args ...any) (*sql.Row
 		if !isBroken(err) || try > 1 || r.ctx.Err() != nil {
 			return rows, err
 		}
-		c := r.c
-		r.c = nil
-		r.e.pool.put(c, err)
-		if c, err = r.e.pool.get(r.ctx); err != nil {
+		r.e.pool.used(r.c, err)
+		if err := r.e.pool.ready(r.ctx, r.c); err != nil {
 			return nil, err
 		}
-		r.c = c
 	}
 }

@@ -36,26 +36,35 @@ func (e *postgres) do(ctx context.Context, what func(ctx context.Context, c *pgC
 	}
 }
 
-// doOnce is do for what must not happen twice and, when it is sent twice, fails
-// the second time as a duplicate. It goes on when the connection is lost until it
-// is known what has happened, or too much time has passed.
-func (e *postgres) doOnce(ctx context.Context, what func(ctx context.Context, c *pgConn) error) error {
+// doOnce is do for what carries the mark that it is given, and returns errStored
+// when the mark is there already. It keeps the connection's slot until it ends.
+// When the connection is lost it goes on until it is known what has happened, or
+// too much time has passed.
+func (e *postgres) doOnce(ctx context.Context, what func(ctx context.Context, c *pgConn, of pgMark) error) error {
 	ctx, cancel := context.WithTimeout(ctx, pgQueryTime)
 	defer cancel()
+	c, err := e.pool.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.pool.put(c)
+	of := e.mark(c)
 	var lost error // not nil if it may have happened
 	var end time.Time
 	for try := 1; ; try++ {
-		sent, err := e.try(ctx, what)
+		if err = e.pool.ready(ctx, c); err == nil {
+			err = what(ctx, c, of)
+			e.pool.used(c, err)
+		}
 		switch {
-		case err == nil || lost != nil && isDuplicate(err):
+		case err == nil || lost != nil && errors.Is(err, errStored):
 			return nil
 		case isConflict(err) && try < pgTries:
-		case sent && isBroken(err):
+		case isBroken(err):
 			if lost == nil {
-				end = time.Now().Add(pgCertainty)
+				lost, end = err, time.Now().Add(pgCertainty)
 			}
-			lost = err
-		case lost == nil || sent && !isBroken(err) && !isConflict(err):
+		default:
 			return err
 		}
 		if lost != nil && time.Now().After(end) || !pause(ctx, try) {
@@ -74,8 +83,9 @@ func (e *postgres) try(ctx context.Context, what func(ctx context.Context, c *pg
 	if err != nil {
 		return false, err
 	}
+	defer e.pool.put(c)
 	err = what(ctx, c)
-	e.pool.put(c, err)
+	e.pool.used(c, err)
 	return true, err
 }
 

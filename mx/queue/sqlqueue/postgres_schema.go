@@ -61,9 +61,10 @@ var pgMigrations = []migration{
 		)`,
 		`CREATE INDEX queue_outcomes_message ON queue_outcomes (message, seq)`,
 		// Each connection counts in a row of its own, so that none waits for another:
-		// Stats are the sums.
+		// Stats are the sums. mark tells what was done last with the connection.
 		`CREATE TABLE queue_totals (
 			slot INTEGER PRIMARY KEY,
+			mark BIGINT NOT NULL DEFAULT 0,
 			messages BIGINT NOT NULL,
 			bytes BIGINT NOT NULL,
 			items BIGINT NOT NULL,

@@ -55,7 +55,7 @@ func (e *postgres) settleAll(all []*settlement) error {
 		}
 		if len(long) > 0 {
 			err := e.do(context.Background(), func(ctx context.Context, c *pgConn) error {
-				return inTx(ctx, c, func(x pgExecer) error { return e.settleLong(ctx, x, e.slot(c), long) })
+				return inTx(ctx, c, func(x pgExecer) error { return e.settleLong(ctx, x, e.mark(c), long) })
 			})
 			if err != nil {
 				return err
@@ -123,7 +123,7 @@ func (e *postgres) settleShort(ctx context.Context, c *pgConn, all []*settlement
 }
 
 // settleLong settles whatever there may be.
-func (e *postgres) settleLong(ctx context.Context, x pgExecer, slot int, all []*settlement) error {
+func (e *postgres) settleLong(ctx context.Context, x pgExecer, of pgMark, all []*settlement) error {
 	mine := make(map[itemKey]bool, len(all)) // held
 	var k itemKey
 	var held, alone bool
@@ -189,10 +189,10 @@ func (e *postgres) settleLong(ctx context.Context, x pgExecer, slot int, all []*
 			return err
 		}
 	}
-	if err := pgCount(ctx, x, slot, t); err != nil || len(spawn) == 0 {
+	if err := pgCount(ctx, x, of.slot, t); err != nil || len(spawn) == 0 {
 		return err
 	}
-	return e.insertBatch(ctx, x, slot, spawn)
+	return e.insertBatch(ctx, x, of, spawn)
 }
 
 // deleteMessages removes messages that have no item left. They are locked first,

@@ -1,0 +1,152 @@
+package sqlqueue
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/mx/queue"
+)
+
+// keepHouse does what has to be done now and then.
+func (e *postgres) keepHouse(ctx context.Context) {
+	swept := time.Now()
+	more := e.drops.more
+	for {
+		todo := []func(context.Context, *pgConn) error{e.drops.drop}
+		timer := time.NewTimer(pgBeatEvery*4/5 + rand.N(pgBeatEvery*2/5))
+		select {
+		case <-more:
+		case <-timer.C:
+			todo = append(todo, e.clock.measure, e.node.beat, e.forgetOutcomes)
+			if time.Since(swept) > pgSweepEvery {
+				swept = time.Now()
+				todo = append(todo, pgSweep)
+			}
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		more = e.drops.more
+		for _, do := range todo {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := e.do(ctx, do); err != nil && ctx.Err() == nil {
+				e.log.Warn("sqlqueue: PostgreSQL", "error", err)
+				more = nil // not before the next beat
+				break
+			}
+		}
+	}
+}
+
+// tellOthers notifies. It is no part of the transactions that there is something
+// to tell about: those that notify are committed one after another.
+func (e *postgres) tellOthers(ctx context.Context) {
+	tick := time.NewTicker(pgWakeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.wakes:
+			e.notify(ctx)
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// notify may fail: others look by themselves, if later.
+func (e *postgres) notify(ctx context.Context) {
+	e.do(ctx, func(ctx context.Context, c *pgConn) error {
+		_, err := c.ExecContext(ctx, `SELECT pg_notify($1, '')`, WakeChannel)
+		return err
+	})
+}
+
+func (e *postgres) wake() {
+	select {
+	case e.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// forgetOutcomes removes those that were kept long enough.
+func (e *postgres) forgetOutcomes(ctx context.Context, c *pgConn) error {
+	for e.keep > 0 {
+		r, err := c.ExecContext(ctx, `DELETE FROM queue_outcomes WHERE seq IN (
+			SELECT o.seq FROM (SELECT seq, time FROM queue_outcomes ORDER BY seq LIMIT $1) o WHERE o.time < $2)`,
+			pgOutcomesAtom, fromTime(time.Now().Add(-e.keep)))
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n < pgOutcomesAtom {
+			return err
+		}
+	}
+	return nil
+}
+
+// pgDrops are messages that will not be, whose pieces are to be removed.
+type pgDrops struct {
+	more chan struct{} // has a value when there are new ones
+
+	mu  sync.Mutex
+	ids []queue.ID
+}
+
+const pgMaxDrops = 1 << 16 // while the database is gone; what is more is swept when we are
+
+func (e *postgres) dropPieces(id queue.ID) {
+	d := &e.drops
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.ids) < pgMaxDrops {
+		d.ids = append(d.ids, id)
+	}
+	select {
+	case d.more <- struct{}{}:
+	default:
+	}
+}
+
+func (d *pgDrops) drop(ctx context.Context, c *pgConn) error {
+	for {
+		d.mu.Lock()
+		if len(d.ids) == 0 {
+			d.mu.Unlock()
+			return nil
+		}
+		id := d.ids[0]
+		d.mu.Unlock()
+		if err := pgDrop(ctx, c, id); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		d.ids = d.ids[1:] // nobody else takes any away
+		d.mu.Unlock()
+	}
+}
+
+// pgDrop removes the pieces of a message, unless it is there. A transaction that
+// stores it and whose connection was lost may still go on: then the first
+// statement waits for its end, or keeps it from happening.
+func pgDrop(ctx context.Context, c *pgConn, id queue.ID) error {
+	return inTx(ctx, c, func(x pgExecer) error {
+		n, err := x.exec(ctx, `INSERT INTO queue_messages (id, arrived, size, kind, message)
+			VALUES (?, 0, 0, 0, '') ON CONFLICT DO NOTHING`, int64(id))
+		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := x.exec(ctx, execDeletePiece, int64(id)); err != nil {
+			return err
+		}
+		_, err = x.exec(ctx, `DELETE FROM queue_messages WHERE id = ?`, int64(id))
+		return err
+	})
+}
