@@ -3,6 +3,7 @@ package sqlqueue
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -40,11 +41,10 @@ type call struct {
 }
 
 // wait does the things, together with those of others, and returns when they are
-// done or ctx ends. If ctx ends before they were begun, they will not be; later
-// nobody can tell.
+// done. Those that were not begun when ctx ends are not done.
 func (g *group[T]) wait(ctx context.Context, things ...T) error {
-	if len(things) == 0 {
-		return nil
+	if err := ctx.Err(); err != nil || len(things) == 0 {
+		return err
 	}
 	c := &call{ctx: ctx, left: len(things), done: make(chan struct{})}
 	g.mu.Lock()
@@ -62,10 +62,24 @@ func (g *group[T]) wait(ctx context.Context, things ...T) error {
 	g.mu.Unlock()
 	select {
 	case <-c.done:
-		return c.err
 	case <-ctx.Done():
-		return ctx.Err()
+		g.forget(c)
+		<-c.done
 	}
+	return c.err
+}
+
+// forget ends what waits of a call.
+func (g *group[T]) forget(c *call) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = slices.DeleteFunc(g.waiting, func(w waiter[T]) bool {
+		if w.call != c {
+			return false
+		}
+		c.end(c.ctx.Err())
+		return true
+	})
 }
 
 func (g *group[T]) work() {
@@ -90,24 +104,16 @@ func (g *group[T]) work() {
 }
 
 // next takes what is to be done next, or nil if this goroutine is to end.
-func (g *group[T]) next() (next []waiter[T]) {
+func (g *group[T]) next() []waiter[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	taken := 0
-	for ; taken < len(g.waiting) && len(next) < g.most; taken++ {
-		w := g.waiting[taken]
-		if err := w.call.ctx.Err(); err != nil {
-			w.call.end(err)
-			continue
-		}
-		next = append(next, w)
-	}
-	rest := copy(g.waiting, g.waiting[taken:])
-	clear(g.waiting[rest:])
-	g.waiting = g.waiting[:rest]
-	if next == nil {
+	n := min(len(g.waiting), g.most)
+	if n == 0 {
 		g.workon--
+		return nil
 	}
+	next := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
 	return next
 }
 

@@ -107,13 +107,14 @@ func (e *postgres) end() error {
 	return err
 }
 
-// stats adds up few rows.
+// stats adds up few rows. The oldest messages have the smallest IDs, but those of
+// the same minutes may have arrived in another order than they began.
 func (e *postgres) stats(ctx context.Context) (s queue.Stats, err error) {
 	var oldest sql.NullInt64
 	err = e.do(ctx, func(ctx context.Context, c *pgConn) error {
 		return c.QueryRowContext(ctx, `SELECT coalesce(sum(messages), 0)::bigint, coalesce(sum(bytes), 0)::bigint,
 				coalesce(sum(items), 0)::bigint, coalesce(sum(held), 0)::bigint, coalesce(sum(leased), 0)::bigint,
-				(SELECT arrived FROM queue_messages ORDER BY id LIMIT 1)
+				(SELECT min(m.arrived) FROM (SELECT arrived FROM queue_messages ORDER BY id LIMIT 100) m)
 			FROM queue_totals`).Scan(&s.Messages, &s.Bytes, &s.Items, &s.Held, &s.Leased, &oldest)
 	})
 	s.Oldest = toTime(oldest.Int64)

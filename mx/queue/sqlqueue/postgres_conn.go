@@ -14,7 +14,7 @@ import (
 
 const (
 	pgConns     = 10               // that a Store uses at the most
-	pgQueryTime = 30 * time.Second // for a statement to return; what hangs longer has failed
+	pgQueryTime = 20 * time.Second // for a statement to return; what hangs longer has failed
 	pgIdleTime  = time.Minute      // a connection that was idle longer is asked whether it lives
 )
 
@@ -27,7 +27,7 @@ const pgSession = `SELECT
 	set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
 		THEN 'on' ELSE current_setting('synchronous_commit') END, false),
 	set_config('default_transaction_isolation', 'read committed', false),
-	set_config('statement_timeout', '25s', false),
+	set_config('statement_timeout', '15s', false),
 	set_config('lock_timeout', '10s', false),
 	set_config('idle_in_transaction_session_timeout', '30s', false),
 	set_config('enable_seqscan', 'off', false),
@@ -75,6 +75,9 @@ func newPGPool(db *sql.DB) *pgPool {
 
 // get returns a connection; put gives it back.
 func (p *pgPool) get(ctx context.Context) (*pgConn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-p.free:
 	case <-ctx.Done():

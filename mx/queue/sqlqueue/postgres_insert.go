@@ -34,11 +34,13 @@ func (e *postgres) putPiece(ctx context.Context, id queue.ID, n int, data []byte
 }
 
 func (e *postgres) insert(ctx context.Context, m *newMessage) error {
-	var err error
-	if m.pieces == 0 {
+	err := ctx.Err()
+	switch {
+	case err != nil:
+	case m.pieces == 0:
 		err = e.inserts.wait(ctx, m)
-	} else {
-		err = e.doOnce(ctx, func(ctx context.Context, c *pgConn, of pgMark) error {
+	default: // what was begun is ended, so that it is known what has happened
+		err = e.doOnce(context.WithoutCancel(ctx), func(ctx context.Context, c *pgConn, of pgMark) error {
 			return inTx(ctx, c, func(x pgExecer) error { return e.insertBatch(ctx, x, of, []*newMessage{m}) })
 		})
 		if errors.Is(err, errNode) { // the next message does not meet with this

@@ -59,14 +59,14 @@ func octets(args []any) []any {
 }
 
 // reader returns a connection that is replaced when it turns out to be broken.
-func (e *postgres) reader(ctx context.Context) (querier, func(), error) {
-	ctx, cancel := context.WithTimeout(ctx, pgQueryTime)
+func (e *postgres) reader(caller context.Context) (querier, func(), error) {
+	ctx, cancel := context.WithTimeout(caller, pgQueryTime)
 	c, err := e.pool.get(ctx)
 	if err != nil {
 		cancel()
 		return nil, nil, err
 	}
-	r := &pgReader{e: e, ctx: ctx, c: c}
+	r := &pgReader{e: e, caller: caller, ctx: ctx, c: c}
 	return r, func() {
 		cancel()
 		e.pool.used(c, r.err)
@@ -75,10 +75,11 @@ func (e *postgres) reader(ctx context.Context) (querier, func(), error) {
 }
 
 type pgReader struct {
-	e   *postgres
-	ctx context.Context // ends with the reader, and in time
-	c   *pgConn
-	err error
+	e      *postgres
+	caller context.Context
+	ctx    context.Context // ends with the reader, and in time
+	c      *pgConn
+	err    error
 }
 
 func (r *pgReader) query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -87,11 +88,11 @@ func (r *pgReader) query(_ context.Context, query string, args ...any) (*sql.Row
 		rows, err := r.c.QueryContext(r.ctx, query, args...)
 		r.err = err
 		if !isBroken(err) || try > 1 || r.ctx.Err() != nil {
-			return rows, err
+			return rows, because(r.caller, err)
 		}
 		r.e.pool.used(r.c, err)
 		if err := r.e.pool.ready(r.ctx, r.c); err != nil {
-			return nil, err
+			return nil, because(r.caller, err)
 		}
 	}
 }

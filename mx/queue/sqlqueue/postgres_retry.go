@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -16,8 +17,8 @@ const (
 // do calls what with a connection, and calls it again with another if the
 // connection was broken, or the transaction given up. It is for what may be done
 // twice.
-func (e *postgres) do(ctx context.Context, what func(ctx context.Context, c *pgConn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, pgQueryTime)
+func (e *postgres) do(caller context.Context, what func(ctx context.Context, c *pgConn) error) error {
+	ctx, cancel := context.WithTimeout(caller, pgQueryTime)
 	defer cancel()
 	for try, lost := 1, 0; ; try++ {
 		sent, err := e.try(ctx, what)
@@ -28,12 +29,21 @@ func (e *postgres) do(ctx context.Context, what func(ctx context.Context, c *pgC
 		case sent && isBroken(err) && lost == 0 && ctx.Err() == nil: // it may have been so for long
 			lost++
 		default:
-			return err
+			return because(caller, err)
 		}
 		if !pause(ctx, try) {
-			return err
+			return because(caller, err)
 		}
 	}
+}
+
+// because returns the error of a context that has ended, which shows as something
+// else now and then.
+func because(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil && err != nil && !errors.Is(err, ended) {
+		return fmt.Errorf("%w: %v", ended, err)
+	}
+	return err
 }
 
 // doOnce is do for what carries the mark that it is given, and returns errStored
