@@ -74,11 +74,15 @@ func (w *words) shifted(t, way int64) int64 {
 // A newMessage is a message to be stored.
 type newMessage struct {
 	messageRow
-	pieces int    // that were put
+	pieces int    // of the content, if it does not stand inline: all but the last were put
+	last   []byte // piece
 	prefix []byte // in front of the pieces
 	inline []byte // all of the content, if there are no pieces. Not nil.
 	items  []itemRow
 }
+
+// octets returns how many come with it.
+func (m *newMessage) octets() int { return len(m.inline) + len(m.last) + len(m.prefix) }
 
 // A leaseRequest is a queue.LeaseRequest.
 type leaseRequest struct {

@@ -189,12 +189,13 @@ func (e *postgres) claimPieces(ctx context.Context, x pgExecer, m *newMessage) e
 	if err := each(rows, err, func() error { return nil }, &n); err != nil {
 		return err
 	}
-	if n != m.pieces {
-		return fmt.Errorf("%w: %d pieces of %d are there", errNode, n, m.pieces)
+	if n != m.pieces-1 {
+		return fmt.Errorf("%w: %d pieces of %d are there", errNode, n, m.pieces-1)
 	}
-	if len(m.prefix) == 0 {
-		return nil
+	const put = `INSERT INTO queue_pieces (message, n, data) VALUES (?, ?, ?)`
+	if _, err := x.exec(ctx, put, m.id, m.pieces, m.last); err != nil || len(m.prefix) == 0 {
+		return err
 	}
-	_, err = x.exec(ctx, `INSERT INTO queue_pieces (message, n, data) VALUES (?, 0, ?)`, m.id, m.prefix)
+	_, err = x.exec(ctx, put, m.id, 0, m.prefix)
 	return err
 }

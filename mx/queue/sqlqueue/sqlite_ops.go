@@ -55,7 +55,7 @@ func (e *sqliteEngine) dropPieces(id queue.ID) {
 }
 
 func (e *sqliteEngine) insert(ctx context.Context, m *newMessage) error {
-	return e.writer.do(ctx, &sqliteJob{bytes: len(m.inline), grows: true, do: func(c *sqliteConn) (totals, error) {
+	return e.writer.do(ctx, &sqliteJob{bytes: m.octets(), grows: true, do: func(c *sqliteConn) (totals, error) {
 		return insertSQLite(ctx, c, m)
 	}})
 }
@@ -69,9 +69,14 @@ func insertSQLite(ctx context.Context, c *sqliteConn, m *newMessage) (totals, er
 	if _, err := c.exec(ctx, execMessage, m.id, m.arrived, m.size, m.kind, m.text, body); err != nil {
 		return t, err
 	}
-	if m.pieces > 0 && len(m.prefix) > 0 {
-		if _, err := c.exec(ctx, execPiece, m.id, 0, m.prefix); err != nil {
+	if m.pieces > 0 {
+		if _, err := c.exec(ctx, execPiece, m.id, m.pieces, m.last); err != nil {
 			return t, err
+		}
+		if len(m.prefix) > 0 {
+			if _, err := c.exec(ctx, execPiece, m.id, 0, m.prefix); err != nil {
+				return t, err
+			}
 		}
 	}
 	for i := range m.items {
@@ -103,7 +108,7 @@ func (e *sqliteEngine) settle(ctx context.Context, settlements []*settlement) er
 	}}
 	for _, s := range settlements {
 		for _, m := range s.spawn {
-			j.bytes += len(m.inline)
+			j.bytes += m.octets()
 			j.grows = true
 		}
 	}

@@ -66,7 +66,7 @@ func (t *tx) Write(p []byte) (int, error) {
 		t.buf = append(t.buf, p...)
 		return written, nil
 	}
-	for len(p) > 0 {
+	for len(p) > 0 { // what comes last stays in buf
 		if cap(t.buf) < pieceSize {
 			t.buf = slices.Grow(t.buf, pieceSize-len(t.buf))
 		}
@@ -102,8 +102,7 @@ func (t *tx) Commit(ctx context.Context, c *queue.Commit) ([]*queue.Leased, erro
 	return t.leased(m, msg, c), nil
 }
 
-// prepare makes rows of the message, and puts what is left of the content if it
-// goes by pieces.
+// prepare makes rows of the message.
 func (t *tx) prepare(c *queue.Commit) (*newMessage, *queue.Message, error) {
 	if t.err != nil {
 		return nil, nil, t.err
@@ -141,12 +140,7 @@ func (t *tx) prepare(c *queue.Commit) (*newMessage, *queue.Message, error) {
 		m.inline = append(append(m.inline, c.Prefix...), t.buf...)
 		return m, msg, nil
 	}
-	if len(t.buf) > 0 {
-		if t.err = t.flush(); t.err != nil {
-			return nil, nil, t.err
-		}
-	}
-	m.pieces, m.prefix = t.pieces, c.Prefix
+	m.pieces, m.last, m.prefix = t.pieces+1, t.buf, c.Prefix
 	return m, msg, nil
 }
 
