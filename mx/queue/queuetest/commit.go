@@ -2,7 +2,6 @@ package queuetest
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -307,7 +306,13 @@ func otherHandle(e *env) {
 	o.settled(done(l))
 	e.lost(l.Lease)
 	e.want(len(e.outcomes(0)) == 1, "the outcome is not there")
-	if _, err := o.s.Begin(e.ctx, -1); !errors.Is(err, nil) {
-		e.Error(err)
+	seen := map[queue.ID]bool{}
+	for range 200 {
+		for _, o := range []*env{e, o} {
+			tx := o.begin()
+			e.want(!seen[tx.ID()], "two handles give the ID %v", tx.ID())
+			seen[tx.ID()] = true
+			tx.Abort()
+		}
 	}
 }

@@ -20,6 +20,8 @@ var contentRules = []rule{
 	{name: "Content/Prefix", test: contentPrefix},
 	{name: "Content/Kind", test: contentKind},
 	{name: "Content/ManyReaders", test: manyReaders},
+	{name: "Content/SlowReader", test: slowReader},
+	{name: "Content/GoneWhileRead", test: goneWhileRead},
 	{name: "Content/Streamed", test: contentStreamed, when: func(h *Harness) bool { return !h.InMemory }},
 	{name: "Content/GoneWithTheLastItem", test: contentGone},
 }
@@ -139,6 +141,53 @@ func manyReaders(e *env) {
 	all.Wait()
 	for i := range got {
 		e.want(bytes.Equal(got[i].Bytes(), content), "reader %d reads something else", i)
+	}
+}
+
+// slowReader: who reads slowly keeps nobody waiting, and reads what he began with.
+func slowReader(e *env) {
+	content := octets(3 << 20)
+	id := e.putBytes(nil, content, 64<<10)
+	_, c, err := e.s.Open(e.ctx, id)
+	e.must(err)
+	var readers []io.ReadCloser
+	for range 20 {
+		r, err := c.Open()
+		e.must(err)
+		defer r.Close()
+		_, err = io.CopyN(io.Discard, r, 300<<10)
+		e.must(err)
+		readers = append(readers, r)
+	}
+	for range 5 {
+		e.put(string(octets(700<<10)), item("b", 0))
+		e.settled(done(e.lease1("b", 0, 10)))
+	}
+	e.change(queue.Filter{Messages: []queue.ID{id}}, queue.Hold, 0, 1)
+	for _, r := range readers {
+		rest, err := io.ReadAll(r)
+		e.must(err)
+		e.want(bytes.Equal(rest, content[300<<10:]), "the rest of the content is another")
+	}
+}
+
+// goneWhileRead: what is left of a content that has gone is read or is an error,
+// but never looks like the end.
+func goneWhileRead(e *env) {
+	for _, size := range []int{1000, 3 << 20} {
+		content := octets(size)
+		_, c, err := e.s.Open(e.ctx, e.putBytes(nil, content, 64<<10))
+		e.must(err)
+		r, err := c.Open()
+		e.must(err)
+		head := make([]byte, 500)
+		_, err = io.ReadFull(r, head)
+		e.must(err)
+		e.settled(done(e.lease1("a", 0, 10)))
+		rest, err := io.ReadAll(r)
+		e.want(err != nil || bytes.Equal(append(head, rest...), content), "a content of %d octets that went while it was read ends after %d", size, len(head)+len(rest))
+		e.must(r.Close())
+		e.empty()
 	}
 }
 

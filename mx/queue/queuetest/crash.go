@@ -3,7 +3,9 @@ package queuetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/postrider/postrider/mx/queue"
 )
@@ -13,6 +15,7 @@ var contextRules = []rule{
 	{name: "Context/CommitCancelled", test: commitCancelled},
 	{name: "Close", test: closed},
 	{name: "Close/OpenTransactions", test: closedWithTransactions},
+	{name: "Close/WhileInUse", test: closedWhileInUse},
 }
 
 var crashRules = []rule{
@@ -142,6 +145,68 @@ func closedWithTransactions(e *env) {
 		o.gone(tx.ID())
 	}
 	o.empty()
+}
+
+// closedWhileInUse: Close comes in between, and what had succeeded has happened.
+func closedWhileInUse(e *env) {
+	const workers = 4
+	var began, all sync.WaitGroup
+	began.Add(workers)
+	var mu sync.Mutex
+	put, settled := map[queue.ID]bool{}, map[queue.ID]bool{}
+	for w := range workers {
+		all.Go(func() {
+			for i := 0; ; i++ {
+				if i == 5 {
+					began.Done()
+				}
+				id, l := e.tryToLease(octets(i%3*200_000), fmt.Sprintf("site%d", w))
+				if l == nil {
+					return
+				}
+				s := done(l)
+				err := e.s.Settle(e.ctx, []*queue.Settlement{s})
+				mu.Lock()
+				put[id], settled[id] = true, err == nil && s.Err == nil
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	began.Wait()
+	o := e.reopen()
+	all.Wait()
+	waiting, outcomes := map[queue.ID]int{}, map[queue.ID]int{}
+	for _, entry := range o.scan(queue.Filter{}) {
+		waiting[entry.Message.ID]++
+	}
+	for _, outcome := range o.outcomes(0) {
+		outcomes[outcome.Message]++
+	}
+	for id := range put {
+		e.want(waiting[id]+outcomes[id] == 1, "message %v waits %d times and has %d outcomes", id, waiting[id], outcomes[id])
+		e.want(!settled[id] || outcomes[id] == 1, "message %v was settled and has no outcome", id)
+	}
+	e.want(len(put) >= 5*workers, "%d messages were put", len(put))
+}
+
+// tryToLease commits a message and returns it leased, or nil if the store is closed.
+func (e *env) tryToLease(content []byte, destination string) (queue.ID, *queue.Leased) {
+	tx, err := e.s.Begin(e.ctx, -1)
+	if err != nil {
+		return 0, nil
+	}
+	defer tx.Abort()
+	if _, err := tx.Write(content); err != nil {
+		return 0, nil
+	}
+	l, err := tx.Commit(e.ctx, commitOf(leased(item(destination, 0), 60)))
+	if err != nil {
+		return 0, nil
+	}
+	return tx.ID(), l[0]
 }
 
 func crashBeforeCommit(e *env) {

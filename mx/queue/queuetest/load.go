@@ -174,13 +174,14 @@ func (l *loader) operate(e *env, over *atomic.Bool) {
 // drain delivers all that is left.
 func (l *loader) drain(e *env) {
 	for range 1000 {
-		names := e.ready(1e6)
+		const now = 4e9 // a century on
+		names := e.ready(now)
 		if len(names) == 0 {
 			return
 		}
 		var batch []*queue.Settlement
 		for _, name := range names {
-			for _, item := range e.lease(name, 100, 1e6, 1e6+1) {
+			for _, item := range e.lease(name, 100, now, now+1) {
 				batch = append(batch, done(item))
 			}
 		}

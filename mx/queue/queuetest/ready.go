@@ -12,6 +12,7 @@ var readyRules = []rule{
 	{name: "Ready/InOrder", test: readyInOrder},
 	{name: "Ready/WhatCanBeLeased", test: readyLeasable},
 	{name: "Ready/Next", test: readyNext},
+	{name: "Ready/Milliseconds", test: readyMilliseconds},
 	{name: "Ready/CostsByDestinations", test: readyCost},
 }
 
@@ -104,6 +105,31 @@ func readyNext(e *env) {
 	held.Held = true
 	e.put("x\r\n", held)
 	next(0, "", 10, 10)
+}
+
+// readyMilliseconds: a store may keep times to the millisecond, but no less.
+func readyMilliseconds(e *env) {
+	ms := func(n int) time.Time { return t0.Add(time.Duration(n) * time.Millisecond) }
+	soon, once := item("a", 0), item("b", 0)
+	soon.Due, once.Due = ms(3), time.Time{}
+	e.put("x\r\n", soon, once)
+	for now, want := range map[int]bool{0: false, 2: false, 3: true, 4: true} {
+		names, _, err := e.s.Ready(e.ctx, ms(now), "", 10)
+		e.must(err)
+		e.want(slices.Contains(names, "a") == want, "at %d ms Ready gives %q", now, names)
+		e.want(slices.Contains(names, "b"), "an item that is due at the zero time is not ready")
+	}
+	_, next, err := e.s.Ready(e.ctx, t0, "", 10)
+	e.must(err)
+	e.want(next.Equal(ms(3)), "next is %v, want %v", next, ms(3))
+	l := e.leaseAs(queue.LeaseRequest{Destination: "a", Max: 1, Now: ms(3), Until: ms(5)})
+	e.want(len(l) == 1 && l[0].Lease.Until.Equal(ms(5)), "Lease gives %v", l)
+	for now, want := range []int{4: 0, 5: 1} {
+		if now >= 4 {
+			got := e.leaseAs(queue.LeaseRequest{Destination: "a", Max: 1, Now: ms(now), Until: ms(100)})
+			e.want(len(got) == want, "at %d ms Lease gives %d items", now, len(got))
+		}
+	}
 }
 
 // readyCost: with many items of one destination it costs about as much as with
