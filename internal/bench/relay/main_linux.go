@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A load says what smtp-source does in one round.
+type load struct {
+	messages, size int
+	keep           bool // connections from message to message
+}
+
+// An mta is a relay under measurement.
+type mta struct {
+	name, about string
+	addr        string
+	pid         int
+	sink        *sink
+	log         string // file
+	stop        func()
+}
+
+// A sample is what one round on one MTA gave.
+type sample struct {
+	accepted, delivered float64 // messages a second
+	cpu                 float64 // ms a message
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := bench(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "relay:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	load
+	rounds   int
+	sessions []int
+	mtas     []string
+	profile  bool
+	profiles string
+}
+
+func bench(ctx context.Context, args []string) error {
+	o := options{load: load{messages: 2000, size: 4096}, sessions: []int{10, 50}, mtas: []string{"postfix", "sqlite"}}
+	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
+	flags.IntVar(&o.rounds, "rounds", 5, "interleaved rounds for each number of sessions")
+	flags.IntVar(&o.messages, "messages", o.messages, "messages a round")
+	flags.IntVar(&o.size, "size", o.size, "octets of a message")
+	flags.BoolVar(&o.keep, "keep", false, "smtp-source keeps its connections; by itself it opens one for each message")
+	flags.Func("sessions", "`numbers` of sessions, with commas (10,50)", func(s string) (err error) {
+		o.sessions = nil
+		for n := range strings.SplitSeq(s, ",") {
+			at, err := strconv.Atoi(n)
+			if err != nil {
+				return err
+			}
+			o.sessions = append(o.sessions, at)
+		}
+		return nil
+	})
+	flags.Func("mta", "`names` of what is measured, with commas: postfix, sqlite, postgres (postfix,sqlite)", func(s string) error {
+		o.mtas = strings.Split(s, ",")
+		return nil
+	})
+	flags.BoolVar(&o.profile, "profile", true, "say where the time goes, from one more run with a CPU profile")
+	flags.StringVar(&o.profiles, "profiles", "", "`folder` to keep these profiles in")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := needs(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(unpackedBase(), "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	r, err := newRoot(dir)
+	if err != nil {
+		return err
+	}
+	var program string
+	if slices.ContainsFunc(o.mtas, isOurs) {
+		if program, err = buildRelay(ctx, dir, o.profile); err != nil {
+			return err
+		}
+	}
+	var all []*mta
+	for _, name := range o.mtas {
+		m, err := start(ctx, r, name, program, filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer m.stop()
+		defer m.sink.stop()
+		all = append(all, m)
+	}
+	header(os.Stdout, o, all)
+	for _, sessions := range o.sessions {
+		samples, err := rounds(ctx, r, all, o, sessions)
+		if err != nil {
+			return err
+		}
+		report(os.Stdout, sessions, all, samples)
+		for _, m := range all {
+			if !isOurs(m.name) || !o.profile {
+				continue
+			}
+			if err := m.profile(ctx, os.Stdout, r, o, program, sessions); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+		}
+	}
+	if program == "" {
+		return nil
+	}
+	return proveSync(ctx, os.Stdout, r, o, program, dir)
+}
+
+func isOurs(name string) bool { return name != "postfix" }
+
+// start starts an MTA that relays to a sink of its own.
+func start(ctx context.Context, r *root, name, program, dir string) (m *mta, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	s, err := startSink(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	switch name {
+	case "postfix":
+		m, err = startPostfix(ctx, r, s.addr)
+	case "sqlite":
+		m, err = startRelay(ctx, program, "SQLite beside it", filepath.Join(dir, "relay.db"), s.addr, filepath.Join(dir, "log"))
+	default:
+		err = errors.New("no MTA of that name")
+	}
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	m.name, m.sink = name, s
+	return m, nil
+}
+
+// rounds measures all MTAs in turn, o.rounds times. The order shifts by one from
+// round to round, and the first round is thrown away.
+func rounds(ctx context.Context, r *root, all []*mta, o options, sessions int) ([][]sample, error) {
+	samples := make([][]sample, len(all))
+	for round := -1; round < o.rounds; round++ {
+		for i := range all {
+			at := (i + round + len(all)) % len(all)
+			s, err := all[at].round(ctx, r, o.load, sessions)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %d sessions: %w", all[at].name, sessions, err)
+			}
+			if round >= 0 {
+				samples[at] = append(samples[at], s)
+			}
+		}
+	}
+	return samples, nil
+}
+
+// settled is how long an MTA has to clean up behind the last message before its
+// CPU time is read.
+const settled = 500 * time.Millisecond
+
+func (m *mta) round(ctx context.Context, r *root, l load, sessions int) (sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	before, err := cpuOfTree(m.pid)
+	if err != nil {
+		return sample{}, err
+	}
+	all := m.sink.got.count() + l.messages
+	m.sink.got.mark(all)
+	in, err := source(ctx, r, m.addr, l, sessions)
+	if err != nil {
+		return sample{}, err
+	}
+	end, err := m.sink.got.reached(ctx, all)
+	if err != nil {
+		return sample{}, fmt.Errorf("delivered: %w", err)
+	}
+	time.Sleep(settled)
+	after, err := cpuOfTree(m.pid)
+	if err != nil {
+		return sample{}, err
+	}
+	if n := m.sink.got.count(); n != all {
+		return sample{}, fmt.Errorf("%d messages too many were delivered", n-all)
+	}
+	n := float64(l.messages)
+	return sample{
+		accepted:  n / in.last.Sub(in.began).Seconds(),
+		delivered: n / end.Sub(in.first).Seconds(),
+		cpu:       float64(after-before) / float64(time.Millisecond) / n,
+	}, nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// profiler is one more file of the program when it is profiled, so that it needs
+// no flag for that.
+//
+//go:embed profiler.go.txt
+var profiler string
+
+// envProfile tells the profiler which file to write.
+const envProfile = "POSTRIDER_BENCH_CPU"
+
+// buildRelay builds examples/relay and returns the program.
+func buildRelay(ctx context.Context, dir string, profiled bool) (string, error) {
+	source, err := sourceOf("examples/relay")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "relay")
+	args := []string{"build", "-o", program}
+	if profiled {
+		file, overlay := filepath.Join(dir, "profiler.go"), filepath.Join(dir, "overlay.json")
+		text, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(source, "profiler.go"): file}})
+		if err == nil {
+			err = errors.Join(os.WriteFile(file, []byte(profiler), 0o644), os.WriteFile(overlay, text, 0o644))
+		}
+		if err != nil {
+			return "", err
+		}
+		args = append(args, "-overlay", overlay)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return program, nil
+}
+
+// sourceOf returns the absolute path of a directory of the repository.
+func sourceOf(name string) (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output() // that of internal/bench
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(filepath.Dir(string(out)), "../..", name), nil
+}
+
+// startRelay starts the program, by way of the words in front if there are any.
+func startRelay(ctx context.Context, program, about, dsn, next, log string, front ...string) (*mta, error) {
+	words := append(front, program, "-listen", "127.0.0.1:0", "-smarthost", next, "-db", dsn,
+		"-hostname", "relay.bench.example", "-insecure-local")
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Env = append(os.Environ(), envProfile+"="+log+".pprof")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stderr, err := os.Create(log)
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	cmd.Stderr = stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	defer stop()
+	m := &mta{about: "examples/relay, " + about, pid: cmd.Process.Pid, stop: func() { end(cmd) }, log: log}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if at := strings.Index(lines.Text(), "127.0.0.1:"); at >= 0 && m.addr == "" {
+			m.addr = lines.Text()[at:]
+		}
+		if lines.Text() == "ready" {
+			return m, nil
+		}
+	}
+	m.stop()
+	said, _ := os.ReadFile(log)
+	return nil, fmt.Errorf("%s is not ready: %s", program, said)
+}
