@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,9 +19,9 @@ type process struct {
 	cpu    time.Duration // user and system, with that of children that were waited for
 }
 
-// cpuOfTree is the CPU time that a process and all below it have spent so far,
-// those that have ended included.
-func cpuOfTree(pid int) (time.Duration, error) {
+// cpuOf is the CPU time that processes and all below them have spent so far, those
+// that have ended included.
+func cpuOf(pids []int) (time.Duration, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0, err
@@ -39,13 +40,15 @@ func cpuOfTree(pid int) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	if _, ok := all[pid]; !ok {
-		return 0, fmt.Errorf("process %d is gone", pid)
+	for _, pid := range pids {
+		if _, ok := all[pid]; !ok {
+			return 0, fmt.Errorf("process %d is gone", pid)
+		}
 	}
 	var sum time.Duration
 	for id, p := range all {
 		for at := id; at > 1; at = all[at].parent {
-			if at == pid {
+			if slices.Contains(pids, at) {
 				sum += p.cpu
 				break
 			}

@@ -40,7 +40,7 @@ func proveSync(ctx context.Context, w io.Writer, r *root, o options, program, di
 	}
 	defer s.stop()
 	trace := filepath.Join(dir, "trace")
-	m, err := startRelay(ctx, program, "", filepath.Join(dir, "traced.db"), s.addr, filepath.Join(dir, "traced.log"),
+	m, err := startRelay(ctx, program, filepath.Join(dir, "traced.db"), s.addr, filepath.Join(dir, "traced.log"),
 		strace, "-f", "-qq", "-y", "-s", "64", "-e", "signal=none", "-e", "trace=read,write,fdatasync,fsync", "-o", trace)
 	if err != nil {
 		return err

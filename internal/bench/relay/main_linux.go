@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,8 +26,9 @@ type load struct {
 type mta struct {
 	name, about string
 	addr        string
-	pid         int
+	pids        []int // its processes are these and all below them
 	sink        *sink
+	program     string // with the profiler; "" if it has none
 	log         string // file
 	stop        func()
 }
@@ -73,7 +75,7 @@ func bench(ctx context.Context, args []string) error {
 		}
 		return nil
 	})
-	flags.Func("mta", "`names` of what is measured, with commas: postfix, sqlite, postgres (postfix,sqlite)", func(s string) error {
+	flags.Func("mta", "`names` of what is measured, with commas: postfix, sqlite, postgres; sqlite=PROGRAM for another build of the relay (postfix,sqlite)", func(s string) error {
 		o.mtas = strings.Split(s, ",")
 		return nil
 	})
@@ -99,13 +101,13 @@ func bench(ctx context.Context, args []string) error {
 	}
 	var program string
 	if slices.ContainsFunc(o.mtas, isOurs) {
-		if program, err = buildRelay(ctx, dir, o.profile); err != nil {
+		if program, err = buildRelay(ctx, dir); err != nil {
 			return err
 		}
 	}
 	var all []*mta
-	for _, name := range o.mtas {
-		m, err := start(ctx, r, name, program, filepath.Join(dir, name))
+	for i, name := range o.mtas {
+		m, err := start(ctx, r, name, program, filepath.Join(dir, strconv.Itoa(i)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -121,10 +123,10 @@ func bench(ctx context.Context, args []string) error {
 		}
 		report(os.Stdout, sessions, all, samples)
 		for _, m := range all {
-			if !isOurs(m.name) || !o.profile {
+			if m.program == "" || !o.profile {
 				continue
 			}
-			if err := m.profile(ctx, os.Stdout, r, o, program, sessions); err != nil {
+			if err := m.profile(ctx, os.Stdout, r, o, sessions); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
 		}
@@ -148,11 +150,14 @@ func start(ctx context.Context, r *root, name, program, dir string) (m *mta, err
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
+	name, other, _ := strings.Cut(name, "=")
 	switch name {
 	case "postfix":
 		m, err = startPostfix(ctx, r, s.addr)
 	case "sqlite":
-		m, err = startRelay(ctx, program, "SQLite beside it", filepath.Join(dir, "relay.db"), s.addr, filepath.Join(dir, "log"))
+		m, err = startRelay(ctx, cmp.Or(other, program), filepath.Join(dir, "relay.db"), s.addr, filepath.Join(dir, "log"))
+	case "postgres":
+		m, err = startWithPostgres(ctx, cmp.Or(other, program), s.addr, filepath.Join(dir, "log"))
 	default:
 		err = errors.New("no MTA of that name")
 	}
@@ -161,6 +166,12 @@ func start(ctx context.Context, r *root, name, program, dir string) (m *mta, err
 		return nil, err
 	}
 	m.name, m.sink = name, s
+	if other == "" && isOurs(name) {
+		m.program = program
+	}
+	if other != "" {
+		m.name = filepath.Base(other)
+	}
 	return m, nil
 }
 
@@ -190,7 +201,7 @@ const settled = 500 * time.Millisecond
 func (m *mta) round(ctx context.Context, r *root, l load, sessions int) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	before, err := cpuOfTree(m.pid)
+	before, err := cpuOf(m.pids)
 	if err != nil {
 		return sample{}, err
 	}
@@ -205,7 +216,7 @@ func (m *mta) round(ctx context.Context, r *root, l load, sessions int) (sample,
 		return sample{}, fmt.Errorf("delivered: %w", err)
 	}
 	time.Sleep(settled)
-	after, err := cpuOfTree(m.pid)
+	after, err := cpuOf(m.pids)
 	if err != nil {
 		return sample{}, err
 	}

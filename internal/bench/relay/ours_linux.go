@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/postrider/postrider/internal/pgtest"
 )
 
-// profiler is one more file of the program when it is profiled, so that it needs
-// no flag for that.
+// profiler is one more file of the program, which so needs no flag for it. It does
+// nothing as long as nobody asks.
 //
 //go:embed profiler.go.txt
 var profiler string
@@ -24,25 +27,21 @@ var profiler string
 const envProfile = "POSTRIDER_BENCH_CPU"
 
 // buildRelay builds examples/relay and returns the program.
-func buildRelay(ctx context.Context, dir string, profiled bool) (string, error) {
+func buildRelay(ctx context.Context, dir string) (string, error) {
 	source, err := sourceOf("examples/relay")
 	if err != nil {
 		return "", err
 	}
 	program := filepath.Join(dir, "relay")
-	args := []string{"build", "-o", program}
-	if profiled {
-		file, overlay := filepath.Join(dir, "profiler.go"), filepath.Join(dir, "overlay.json")
-		text, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(source, "profiler.go"): file}})
-		if err == nil {
-			err = errors.Join(os.WriteFile(file, []byte(profiler), 0o644), os.WriteFile(overlay, text, 0o644))
-		}
-		if err != nil {
-			return "", err
-		}
-		args = append(args, "-overlay", overlay)
+	file, overlay := filepath.Join(dir, "profiler.go"), filepath.Join(dir, "overlay.json")
+	text, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(source, "profiler.go"): file}})
+	if err == nil {
+		err = errors.Join(os.WriteFile(file, []byte(profiler), 0o644), os.WriteFile(overlay, text, 0o644))
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, ".")
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -60,7 +59,7 @@ func sourceOf(name string) (string, error) {
 }
 
 // startRelay starts the program, by way of the words in front if there are any.
-func startRelay(ctx context.Context, program, about, dsn, next, log string, front ...string) (*mta, error) {
+func startRelay(ctx context.Context, program, dsn, next, log string, front ...string) (*mta, error) {
 	words := append(front, program, "-listen", "127.0.0.1:0", "-smarthost", next, "-db", dsn,
 		"-hostname", "relay.bench.example", "-insecure-local")
 	cmd := exec.Command(words[0], words[1:]...)
@@ -81,7 +80,7 @@ func startRelay(ctx context.Context, program, about, dsn, next, log string, fron
 	}
 	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
 	defer stop()
-	m := &mta{about: "examples/relay, " + about, pid: cmd.Process.Pid, stop: func() { end(cmd) }, log: log}
+	m := &mta{about: "examples/relay with SQLite", pids: []int{cmd.Process.Pid}, stop: func() { end(cmd) }, log: log}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if at := strings.Index(lines.Text(), "127.0.0.1:"); at >= 0 && m.addr == "" {
 			m.addr = lines.Text()[at:]
@@ -93,4 +92,34 @@ func startRelay(ctx context.Context, program, about, dsn, next, log string, fron
 	m.stop()
 	said, _ := os.ReadFile(log)
 	return nil, fmt.Errorf("%s is not ready: %s", program, said)
+}
+
+// startWithPostgres starts the program with a PostgreSQL of its own, whose CPU time
+// counts like that of the program.
+func startWithPostgres(ctx context.Context, program, next, log string) (*mta, error) {
+	db, err := pgtest.Launch()
+	if err != nil {
+		return nil, err
+	}
+	m, err := startRelay(ctx, program, db.DSN(), next, log)
+	if err != nil {
+		return nil, errors.Join(err, db.Stop())
+	}
+	dir, _ := db.Dir()
+	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, _ := strconv.Atoi(first)
+	settings, err2 := db.Query("show server_version; show fsync; show synchronous_commit")
+	m.about = strings.ReplaceAll("examples/relay with PostgreSQL "+strings.TrimSpace(settings), "\n", ", ")
+	m.pids = append(m.pids, pid)
+	relay := m.stop
+	m.stop = func() {
+		relay()
+		db.Stop()
+	}
+	if err := errors.Join(err, err2); err != nil {
+		m.stop()
+		return nil, err
+	}
+	return m, nil
 }

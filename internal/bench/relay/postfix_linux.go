@@ -97,7 +97,7 @@ func startPostfix(ctx context.Context, r *root, next string) (*mta, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	m := &mta{name: "postfix", about: "Postfix " + strings.TrimSpace(string(version)) + postfixAbout, addr: addr, pid: cmd.Process.Pid, stop: func() { end(cmd) }}
+	m := &mta{name: "postfix", about: "Postfix " + strings.TrimSpace(string(version)) + postfixAbout, addr: addr, pids: []int{cmd.Process.Pid}, stop: func() { end(cmd) }}
 	if err := listening(ctx, addr); err != nil {
 		m.stop()
 		return nil, err

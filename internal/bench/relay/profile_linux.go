@@ -30,20 +30,28 @@ var stages = []stage{
 	{"session", []string{"main."}},
 }
 
-// profile drives the relay, which was built with the profiler, once more.
-func (m *mta) profile(ctx context.Context, w io.Writer, r *root, o options, program string, sessions int) error {
+// profile drives the relay once more.
+func (m *mta) profile(ctx context.Context, w io.Writer, r *root, o options, sessions int) error {
 	file := m.log + ".pprof"
 	os.Remove(file)
-	if err := syscall.Kill(m.pid, syscall.SIGUSR1); err != nil {
+	if err := syscall.Kill(m.pids[0], syscall.SIGUSR1); err != nil {
 		return err
 	}
 	l := o.load
 	l.messages *= 5
-	s, err := m.round(ctx, r, l, sessions)
+	own := m.pids[:1] // without the database's
+	before, err := cpuOf(own)
 	if err != nil {
 		return err
 	}
-	if err := syscall.Kill(m.pid, syscall.SIGUSR2); err != nil {
+	if _, err := m.round(ctx, r, l, sessions); err != nil {
+		return err
+	}
+	after, err := cpuOf(own)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(m.pids[0], syscall.SIGUSR2); err != nil {
 		return err
 	}
 	for range 500 {
@@ -60,12 +68,13 @@ func (m *mta) profile(ctx context.Context, w io.Writer, r *root, o options, prog
 			return err
 		}
 	}
-	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", program, file).Output()
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", m.program, file).Output()
 	if err != nil {
 		return fmt.Errorf("pprof: %w", err)
 	}
-	fmt.Fprintf(w, "  %s: where %.2f ms CPU per message go\n", m.name, s.cpu)
-	return writeShares(w, string(out), s.cpu)
+	cpu := float64(after-before) / float64(time.Millisecond) / float64(l.messages)
+	fmt.Fprintf(w, "  %s: where the relay's %.2f ms CPU per message go\n", m.name, cpu)
+	return writeShares(w, string(out), cpu)
 }
 
 func copyFile(to, from string) error {

@@ -19,11 +19,11 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-func TestCPUOfTree(t *testing.T) {
-	if _, err := cpuOfTree(os.Getpid()); err != nil {
+func TestCPUOf(t *testing.T) {
+	if _, err := cpuOf([]int{os.Getpid(), os.Getppid()}); err != nil {
 		t.Error(err)
 	}
-	if _, err := cpuOfTree(1 << 30); err == nil {
+	if _, err := cpuOf([]int{os.Getpid(), 1 << 30}); err == nil {
 		t.Error("a process that is not there has CPU time")
 	}
 }

@@ -48,7 +48,7 @@ func needs() error {
 	if _, err := os.Stat(filepath.Join(unpackedBase(), "postfix", ".version")); err != nil {
 		return fmt.Errorf("%w: internal/interop/run -run NONE unpacks Debian's packages", err)
 	}
-	return nil
+	return os.Setenv("POSTRIDER_INTEROP_ROOT", unpackedBase()) // for pgtest
 }
 
 // write puts a file in place of whatever has that name. A link to the unpacked
