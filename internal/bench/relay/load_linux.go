@@ -15,11 +15,10 @@ import (
 // A counter reads the running count that smtp-source and smtp-sink print, and
 // notes when it rose.
 type counter struct {
-	mu     sync.Mutex
-	n      int
-	marks  map[int]time.Time // when the count was first seen to be so much, for those asked for
-	risen  chan struct{}     // has something when n has grown
-	closed bool
+	mu    sync.Mutex
+	n     int
+	marks map[int]time.Time // when the count was first seen to be so much, for those asked for
+	risen chan struct{}     // has something when n has grown
 }
 
 // pause lets several counts come together, so that reading them costs the
