@@ -104,6 +104,8 @@ postbote:{PLAIN}correct horse::::::
 one@example.net:{PLAIN}a mailbox::::::
 two@example.net:{PLAIN}a mailbox::::::
 full@example.net:{PLAIN}a mailbox::::::
+sender@example.org:{PLAIN}a mailbox::::::
+one@relay.example:{PLAIN}a mailbox::::::
 `
 
 // dovecot is Dovecot with LMTP, IMAP and submission.
@@ -147,9 +149,15 @@ func startDovecot(t *testing.T, certs certificates, o dovecotOptions) *dovecot {
 			t.Logf("dovecot.log:\n%s", readFile(d.path("var/log/dovecot.log")))
 		}
 	})
+	d.run(t)
+	return d
+}
+
+// run starts Dovecot, again if it was stopped.
+func (d *dovecot) run(t *testing.T) {
+	t.Helper()
 	d.process = start(t, d.root, "/usr/sbin/dovecot", "-F")
 	d.listening(t, d.imap, d.lmtp, d.submission, d.submissions)
-	return d
 }
 
 // dovecotTokenKey is what the tokens that Dovecot believes are made with.

@@ -21,6 +21,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	programs = dir
 	sendProgram, sinkProgram = filepath.Join(dir, "send"), filepath.Join(dir, "sink")
 	build := exec.Command("go", "build", "-o", dir+"/", "./examples/send", "./examples/sink")
 	build.Dir = filepath.Join("..", "..")

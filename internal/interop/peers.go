@@ -24,8 +24,8 @@ const (
 	eventTime   = 20 * time.Second // for something to happen in a server
 )
 
-// The programs under test, built by TestMain.
-var sendProgram, sinkProgram string
+// The programs under test, built by TestMain, and where they are.
+var sendProgram, sinkProgram, programs string
 
 // process is a program that runs until it is stopped.
 type process struct {
@@ -38,9 +38,18 @@ type process struct {
 // it when the test ends.
 func start(t *testing.T, r *root, argv ...string) *process {
 	t.Helper()
+	return startAs(t, 0, r, argv...)
+}
+
+// startAs is start for a program that belongs to the account uid.
+func startAs(t *testing.T, uid uint32, r *root, argv ...string) *process {
+	t.Helper()
 	p := &process{out: &output{}, done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), testTime(t))
 	p.cmd = command(ctx, r, argv)
+	if uid != 0 {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		cancel()

@@ -49,6 +49,36 @@ func refusedAt(t *testing.T, s *mailServer, certs certificates, user, from strin
 	return report
 }
 
+// pythonReport is what Python finds in a notification (see testdata/reports.py).
+type pythonReport struct {
+	Defects    []string            `json:"defects"`
+	Type       string              `json:"type"`
+	ReportType string              `json:"report_type"`
+	Parts      []string            `json:"parts"`
+	Text       string              `json:"text"`
+	Groups     []map[string]string `json:"groups"`
+	Subject    string              `json:"subject"`
+}
+
+// pythonReads reads a notification with Python's email package.
+func pythonReads(t *testing.T, r *root, data []byte) (found pythonReport) {
+	t.Helper()
+	r.write(t, "tmp/reports.py", reportsPy, 0o644)
+	runes := make([]rune, len(data))
+	for i, c := range data {
+		runes[i] = rune(c)
+	}
+	line, err := json.Marshal(string(runes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := run(t, r, append(line, '\n'), "/usr/bin/python3", "-IB", "/tmp/reports.py")
+	if err := json.Unmarshal([]byte(res.stdout), &found); err != nil || res.code != 0 {
+		t.Fatal(err, res)
+	}
+	return found
+}
+
 // What Postfix and Exim report of a refused recipient is what we read.
 func TestReportsOfOthers(t *testing.T) {
 	for _, test := range []struct {
@@ -103,17 +133,6 @@ func TestReportOfOurs(t *testing.T) {
 	c := &client.Client{Addr: address(s.plain), TLSConfig: certs.client(t), Timeouts: client.EveryTimeout(30 * time.Second)}
 	defer c.Close()
 	tools := newRoot(t, "tools")
-	tools.write(t, "tmp/reports.py", reportsPy, 0o644)
-
-	type found struct {
-		Defects    []string            `json:"defects"`
-		Type       string              `json:"type"`
-		ReportType string              `json:"report_type"`
-		Parts      []string            `json:"parts"`
-		Text       string              `json:"text"`
-		Groups     []map[string]string `json:"groups"`
-		Subject    string              `json:"subject"`
-	}
 	utf8 := bytes.ReplaceAll(plainMessage("Grüße"), []byte("<Grüße@"), []byte("<x@"))
 	for i, test := range []struct {
 		name    string
@@ -169,19 +188,7 @@ func TestReportOfOurs(t *testing.T) {
 				t.Errorf("read    %+v, %v\nwritten %+v", got, err, n.Report)
 			}
 
-			runes := make([]rune, len(data))
-			for i, c := range data {
-				runes[i] = rune(c)
-			}
-			line, err := json.Marshal(string(runes))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res := run(t, tools, append(line, '\n'), "/usr/bin/python3", "-IB", "/tmp/reports.py")
-			var py found
-			if err := json.Unmarshal([]byte(res.stdout), &py); err != nil || res.code != 0 {
-				t.Fatal(err, res)
-			}
+			py := pythonReads(t, tools, data)
 			if len(py.Defects) > 0 || py.Type != "multipart/report" || "message/"+py.ReportType != test.parts[1] ||
 				!reflect.DeepEqual(py.Parts, test.parts) || !strings.Contains(py.Text, "ü@"+relayDomain) {
 				t.Errorf("Python found %+v in\n%s", py, data)

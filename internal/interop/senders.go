@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"strconv"
@@ -15,6 +16,7 @@ type submission struct {
 	port     int
 	tls      string // "", "starttls" or "implicit"
 	mech     string // "" for no AUTH
+	user     string // if not the usual one
 	password string // or a token
 	cert     bool   // present the client certificate
 	lmtp     bool
@@ -65,7 +67,7 @@ func swaks(t *testing.T, r *root, s submission) ([]string, []byte) {
 		argv = append(argv, "--tls-on-connect", "--tls-verify", "--tls-ca-path", caPath)
 	}
 	if s.mech != "" {
-		argv = append(argv, "--auth", s.mech, "--auth-user", user, "--auth-password", s.password)
+		argv = append(argv, "--auth", s.mech, "--auth-user", cmp.Or(s.user, user), "--auth-password", s.password)
 	}
 	if s.lmtp {
 		argv = append(argv, "--protocol", "LMTP")
@@ -162,7 +164,7 @@ func smtplib(t *testing.T, r *root, s submission) ([]string, []byte) {
 		argv = append(argv, "--to", to)
 	}
 	if s.mech != "" {
-		argv = append(argv, "--user", user, "--password", s.password, "--mech", s.mech)
+		argv = append(argv, "--user", cmp.Or(s.user, user), "--password", s.password, "--mech", s.mech)
 	}
 	if s.lmtp {
 		argv = append(argv, "--lmtp")
