@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/postrider/postrider/auth/authres"
+	"github.com/postrider/postrider/internal/pgtest"
 	"github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/smtp/dsn"
 )
@@ -33,15 +34,28 @@ func startRelays(t *testing.T) *relays {
 	w.tools.write(t, caPath, w.certs.ca, 0o644)
 	w.dns = serveZone(t, relayZone(t, key))
 	w.boxes = startDovecot(t, w.certs, dovecotOptions{more: "mail_utf8_extensions = yes\n"})
-	lmtp := []string{"-lmtp", address(w.boxes.lmtp)}
-	atFirst, atSecond := freePort(t), freePort(t)
-	w.second = startRelay(t, w.certs, relayOptions{root: newRoot(t, "tools"), hostname: "mx.example.net", domains: mailDomain + "," + relayDomain,
-		users: []string{one, two, "one@" + relayDomain}, resolver: w.dns, mx: atSecond,
-		more: append(lmtp, "-port", fmt.Sprint(atFirst))})
-	w.first = startRelay(t, w.certs, relayOptions{root: newRoot(t, "tools"), hostname: "mx.example.org", domains: signingDomain,
-		users: []string{author}, resolver: w.dns, mx: atFirst, key: &w.key,
-		more: append(lmtp, "-port", fmt.Sprint(atSecond))})
+	at := freePort(t)
+	// The first finds the second by the DNS, at an address of loopback.
+	w.first = w.sender(t, "-lmtp", address(w.boxes.lmtp), "-insecure-local", "-port", fmt.Sprint(at))
+	w.second = w.receiver(t, relayOptions{mx: at, more: []string{"-lmtp", address(w.boxes.lmtp), "-smarthost", address(w.first.mx)}})
 	return w
+}
+
+// sender starts a relay like the first.
+func (w *relays) sender(t *testing.T, more ...string) *relay {
+	t.Helper()
+	return startRelay(t, w.certs, relayOptions{root: newRoot(t, "tools"), hostname: "mx.example.org", domains: signingDomain,
+		users: []string{author}, resolver: w.dns, key: &w.key, more: more})
+}
+
+// receiver starts a relay like the second.
+func (w *relays) receiver(t *testing.T, o relayOptions) *relay {
+	t.Helper()
+	if o.root == nil {
+		o.root = newRoot(t, "tools")
+	}
+	o.hostname, o.domains, o.users, o.resolver = "mx.example.net", mailDomain+","+relayDomain, []string{one, two, "one@" + relayDomain}, w.dns
+	return startRelay(t, w.certs, o)
 }
 
 // forged is what a sender writes in the name of the second relay, and, to be left
@@ -60,6 +74,7 @@ func TestRelay(t *testing.T) {
 	t.Run("success", w.success)
 	t.Run("utf8", w.utf8)
 	t.Run("smarthost", w.smarthost)
+	t.Run("postgres", w.postgres)
 	t.Run("store down", w.storeDown)
 }
 
@@ -80,14 +95,11 @@ func (w *relays) lmtp(t *testing.T) {
 // The same where the second relay writes into maildirs, which Dovecot reads.
 func (w *relays) maildir(t *testing.T) {
 	boxes := startDovecot(t, w.certs, dovecotOptions{more: "mail_path = /var/mail/%{user | domain}/%{user | username}\n"})
-	at := freePort(t)
-	second := startRelay(t, w.certs, relayOptions{root: boxes.root, uid: vmail, hostname: "mx.example.net", domains: mailDomain,
-		users: []string{one}, resolver: w.dns, mx: at, more: []string{"-maildir", "/var/mail"}})
-	first := startRelay(t, w.certs, relayOptions{root: newRoot(t, "tools"), hostname: "mx.example.org", domains: signingDomain,
-		users: []string{author}, resolver: w.dns, key: &w.key, more: []string{"-smarthost", address(second.mx)}})
+	second := w.receiver(t, relayOptions{root: boxes.root, uid: vmail, more: []string{"-maildir", "/var/mail"}})
+	first := w.sender(t, "-smarthost", address(second.mx))
 	msg := message("by maildir")
 	first.submit(t, w.tools, author, slices.Concat([]byte(forged+another), msg), one)
-	w.check(t, boxes.arrives(t, one, "by maildir"), msg, "Return-Path")
+	w.check(t, boxes.arrives(t, one, "by maildir"), msg, "Return-Path", "Delivered-To")
 }
 
 // check is for a message from the author that has gone through both relays; top
@@ -96,7 +108,7 @@ func (w *relays) check(t *testing.T, got, sent []byte, top ...string) {
 	t.Helper()
 	sameBytes(t, original(t, got), sent)
 	fields := headerFields(got)
-	want := append(top, "Authentication-Results", "Received", "DKIM-Signature", "Received")
+	want := append(top, "Received", "Authentication-Results", "Received", "DKIM-Signature")
 	for i, name := range want {
 		if len(fields) <= i || fields[i].name != name {
 			t.Fatalf("field %d is not %s:\n%.3000s", i+1, name, got)
@@ -248,8 +260,7 @@ func (w *relays) utf8(t *testing.T) {
 // signature survives.
 func (w *relays) smarthost(t *testing.T) {
 	s := startPostfixWith(t, w.certs, relayTo(relayDomain, "smtp:[127.0.0.1]:"+fmt.Sprint(w.second.mx)), "")
-	first := startRelay(t, w.certs, relayOptions{root: newRoot(t, "tools"), hostname: "mx.example.org", domains: signingDomain,
-		users: []string{author}, resolver: w.dns, key: &w.key, more: []string{"-smarthost", address(s.plain)}})
+	first := w.sender(t, "-smarthost", address(s.plain))
 	msg := message("smarthost")
 	first.submit(t, w.tools, author, msg, "one@"+relayDomain)
 	got := w.boxes.arrives(t, "one@"+relayDomain, "smarthost")
@@ -258,6 +269,20 @@ func (w *relays) smarthost(t *testing.T) {
 	received := values(headerFields(got), "Received")
 	if len(received) != 4 || !strings.Contains(received[2], "(Postfix)") {
 		t.Errorf("Received: %q", received)
+	}
+}
+
+// The queue of the second relay is in PostgreSQL.
+func (w *relays) postgres(t *testing.T) {
+	db := pgtest.Start(t)
+	second := w.receiver(t, relayOptions{db: db.DSN(), more: []string{"-lmtp", address(w.boxes.lmtp)}})
+	first := w.sender(t, "-smarthost", address(second.mx))
+	msg := message("postgres")
+	first.submit(t, w.tools, author, msg, one)
+	sameBytes(t, original(t, w.boxes.arrives(t, one, "postgres")), msg)
+	second.empty(t)
+	if res := second.queue(t, "outcomes"); !strings.Contains(res, one) {
+		t.Errorf("outcomes:\n%s", res)
 	}
 }
 
