@@ -89,8 +89,8 @@ func New(store queue.Store) *Metrics {
 	for _, status := range []mx.Status{mx.Delivered, mx.Relayed} {
 		m.attempts.WithLabelValues(status.String(), mx.ScopeNone.String())
 	}
-	for _, name := range statuses[1:] {
-		m.outcomes.WithLabelValues(name)
+	for s := queue.Delivered; s <= queue.Deleted; s++ {
+		m.outcomes.WithLabelValues(s.String())
 	}
 	for a := dsn.Failed; a.String() != ""; a++ {
 		m.notifications.WithLabelValues(a.String())
@@ -169,15 +169,12 @@ func (m *Metrics) notify(n *dsn.Notification) {
 	}
 }
 
-// statuses are the labels of outcomes.
-var statuses = [...]string{"unknown", queue.Delivered: "delivered", queue.Relayed: "relayed",
-	queue.Failed: "failed", queue.Expired: "expired", queue.Deleted: "deleted"}
-
+// status is a label from a bounded set: the statuses of package queue.
 func status(s queue.Status) string {
-	if int(s) < len(statuses) {
-		return statuses[s]
+	if s < queue.Delivered || s > queue.Deleted {
+		return "unknown"
 	}
-	return statuses[0]
+	return s.String()
 }
 
 func (m *Metrics) counter(name, help string) prometheus.Counter {
