@@ -129,7 +129,7 @@ func (y *relay) submit(t *testing.T, tools *root, from string, msg []byte, to ..
 // empty waits until nothing is left in the queue.
 func (y *relay) empty(t *testing.T) {
 	t.Helper()
-	y.eventually(t, "an empty queue", func() bool { return strings.TrimSpace(y.queue(t, "list")) == "" })
+	y.eventually(t, "an empty queue", func() bool { return strings.TrimSpace(y.queue(t, "list", "-json")) == "" })
 }
 
 // arrives waits for a message with that subject in a user's mailbox.

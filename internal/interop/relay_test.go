@@ -36,7 +36,7 @@ func startRelays(t *testing.T) *relays {
 	w.boxes = startDovecot(t, w.certs, dovecotOptions{more: "mail_utf8_extensions = yes\n"})
 	at := freePort(t)
 	// The first finds the second by the DNS, at an address of loopback.
-	w.first = w.sender(t, "-lmtp", address(w.boxes.lmtp), "-insecure-local", "-port", fmt.Sprint(at))
+	w.first = w.sender(t, "-insecure-local", "-port", fmt.Sprint(at))
 	w.second = w.receiver(t, relayOptions{mx: at, more: []string{"-lmtp", address(w.boxes.lmtp), "-smarthost", address(w.first.mx)}})
 	return w
 }
@@ -45,7 +45,7 @@ func startRelays(t *testing.T) *relays {
 func (w *relays) sender(t *testing.T, more ...string) *relay {
 	t.Helper()
 	return startRelay(t, w.certs, relayOptions{root: newRoot(t, "tools"), hostname: "mx.example.org", domains: signingDomain,
-		users: []string{author}, resolver: w.dns, key: &w.key, more: more})
+		users: []string{author}, resolver: w.dns, key: &w.key, more: append(more, "-lmtp", address(w.boxes.lmtp))})
 }
 
 // receiver starts a relay like the second.
