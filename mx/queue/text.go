@@ -27,7 +27,7 @@ var (
 	errTextTwice = errors.New("line is there twice")
 	errTextValue = errors.New("value is not one of those it can have")
 	errParams    = errors.New("parameters are more than 32, or one has a name that cannot be")
-	errDataLong  = errors.New("Data is longer than 4 KB")
+	errDataLong  = errors.New("field Data is longer than 4 KB")
 )
 
 // A textField is a line of the text of a T.

@@ -175,7 +175,10 @@ func leaseManyAtOnce(e *env) {
 				}
 				mu.Lock()
 				for _, l := range got {
-					had[queue.Lease{Message: l.Lease.Message, N: l.Lease.N}]++
+					it := queue.Lease{Message: l.Lease.Message, N: l.Lease.N}
+					if had[it]++; had[it] > 1 {
+						empty = 3
+					}
 				}
 				mu.Unlock()
 			}
