@@ -3,10 +3,12 @@ package server
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"unicode"
 )
 
 // A CredentialList is the credentials of users by name, for a few of them. Its
@@ -48,6 +50,24 @@ func ReadCredentials(r io.Reader) (CredentialList, error) {
 		l[user] = c
 	}
 	return l, lines.Err()
+}
+
+// WriteCredential writes a line as ReadCredentials reads it: a user with what
+// NewCredential makes of his password, for SCRAM-SHA-256.
+func WriteCredential(w io.Writer, user, password string) error {
+	if user == "" || user[0] == '#' || strings.ContainsFunc(user, unicode.IsSpace) {
+		return errors.New("smtp server: such a name has no place in a list of credentials")
+	}
+	c, err := NewCredential(password, 0)
+	if err != nil {
+		return err
+	}
+	text, err := c.MarshalText()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s %s\n", user, text)
+	return err
 }
 
 // Lookup returns the credential of a user, ErrCredentials if there is none.

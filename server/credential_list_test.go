@@ -39,6 +39,18 @@ func TestReadCredentials(t *testing.T) {
 			t.Errorf("%.20q: %v, %v", bad, l, err)
 		}
 	}
+	var b strings.Builder
+	if err := WriteCredential(&b, "carol@example.org", "pass word"); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := ReadCredentials(strings.NewReader(b.String())); err != nil || len(l) != 1 || l["carol@example.org"].String() == "" {
+		t.Errorf("%q: %v, %v", b.String(), l, err)
+	}
+	for _, user := range []string{"", "#", "a b", "a\nb"} {
+		if err := WriteCredential(&b, user, "x"); err == nil {
+			t.Errorf("wrote %q", user)
+		}
+	}
 	if _, err := LoadCredentials(file + "x"); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}

@@ -19,7 +19,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +31,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
@@ -52,6 +52,8 @@ func main() {
 	context.AfterFunc(ctx, stop) // the next signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
+
+const keepOutcomes = 7 * 24 * time.Hour
 
 // A relay is what its parts share. The runner is the heart of it: sessions put
 // messages in, and it takes them to where they belong until they are there.
@@ -77,13 +79,18 @@ type relay struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	switch {
 	case len(args) > 0 && args[0] == "queue":
+		attach := func(ctx context.Context, db string) (queue.Store, error) {
+			return sqlqueue.AttachDSN(ctx, db, &sqlqueue.Options{KeepOutcomes: keepOutcomes})
+		}
 		c := queuecmd.Command{Open: attach, DB: "relay.db", Name: "relay queue", Stdout: stdout, Stderr: stderr}
 		return c.Run(ctx, args[1:])
 	case len(args) == 2 && args[0] == "user":
-		return printUser(args[1], stdin, stdout, stderr)
+		password, _ := bufio.NewReader(stdin).ReadString('\n')
+		err := server.WriteCredential(stdout, strings.ToLower(args[1]), strings.TrimRight(password, "\r\n"))
+		return exit(err, 1, stderr)
 	}
 	r := relay{hops: map[string]*mx.NextHop{}}
-	opts := sqlqueue.Options{CloseDB: true}
+	var opts sqlqueue.Options
 	var stub dns.Stub
 	var level slog.Level
 	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
@@ -94,20 +101,22 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.StringVar(&r.metrics, "metrics", "", "`address` of /metrics for Prometheus, such as 127.0.0.1:9125")
 	flags.StringVar(&r.hostname, "hostname", "localhost", "`name` of this host")
 	flags.Func("domains", "`domain` whose mail ends here; several with commas, or given again", func(s string) error {
-		r.domains = append(r.domains, strings.Split(smtp.CanonicalDomain(s), ",")...)
+		for d := range strings.SplitSeq(s, ",") {
+			r.domains = append(r.domains, smtp.CanonicalDomain(strings.TrimSpace(d)))
+		}
 		return nil
 	})
 	flags.Func("users", "`file` with an address on each line and, for those who may submit, what relay user has printed; without it local domains have every recipient", func(s string) (err error) { r.users, err = server.LoadCredentials(s); return err })
 	flags.StringVar(&r.certFile, "cert", "", "PEM `file` of the certificate; without it one is made that signs itself")
 	flags.StringVar(&r.keyFile, "key", "", "PEM `file` of its key")
 	flags.StringVar(&r.db, "db", "relay.db", "SQLite `file` or postgres:// URL of the queue")
-	flags.DurationVar(&opts.KeepOutcomes, "outcomes", 7*24*time.Hour, "how long relay queue outcomes remembers")
+	flags.DurationVar(&opts.KeepOutcomes, "outcomes", keepOutcomes, "how long relay queue outcomes remembers")
 	flags.Func("lmtp", "`host:port` or socket of the mail store for local domains", func(s string) error { r.hops["local"] = hop(s, true); return nil })
 	flags.Func("maildir", "`directory` in which each user of local domains has a Maildir: DOMAIN/USER", func(s string) (err error) { r.maildir, err = maildir.Open(s); return err })
 	flags.Func("smarthost", "`host:port` that all other mail goes to; without it the hosts of its domain", func(s string) error { r.hops["smarthost"] = hop(s, false); return nil })
-	flags.Func("resolver", "`address:port` of a resolver; without it those of /etc/resolv.conf", func(s string) error {
-		addr, err := netip.ParseAddrPort(s)
-		stub.Servers = append(stub.Servers, dns.Server{Addr: addr})
+	flags.Func("resolver", "`address:port` of a resolver; without it those of /etc/resolv.conf", func(s string) (err error) {
+		stub.Servers = make([]dns.Server, 1)
+		stub.Servers[0].Addr, err = netip.ParseAddrPort(s)
 		return err
 	})
 	port := flags.Uint("port", 25, "`port` of the hosts that mail goes to")
@@ -121,6 +130,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.DurationVar(&r.runner.WarnAfter, "warn", 4*time.Hour, "when the sender hears that his mail is late")
 	flags.Int64Var(&r.runner.MaxMessages, "max-messages", 0, "messages in the queue before new ones get 452; 0 means no limit")
 	flags.Int64Var(&r.runner.MinFree, "min-free", 64<<20, "`octets` the disk must have left, lest new messages get 452")
+	flags.DurationVar(&r.runner.Poll, "poll", 10*time.Second, "time between looks at what others have changed in the queue")
 	flags.TextVar(&level, "log", slog.LevelInfo, "debug, info, warn or error")
 	err := flags.Parse(args)
 	submits := r.submission+r.submissions != ""
@@ -136,52 +146,43 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = errors.New("-domains needs -lmtp or -maildir")
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "relay:", err)
-		return 64 // EX_USAGE
+		return exit(err, 64, stderr) // EX_USAGE
 	}
 	r.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	r.resolver, r.client.Port = &dns.Cache{Resolver: &stub}, uint16(*port)
-	store, err := openStore(ctx, r.db, sqlqueue.Open, &opts)
+	store, err := sqlqueue.OpenDSN(ctx, r.db, &opts)
 	if err == nil {
 		err = errors.Join(r.serve(ctx, store, stdout), store.Close())
 	}
-	if err != nil {
-		r.log.Error("relay", "err", err)
-		return 1
-	}
-	return 0
+	return exit(err, 1, stderr)
 }
 
-// openStore opens the database with sqlqueue.Open, or with sqlqueue.Attach beside
-// the relay that runs.
-func openStore(ctx context.Context, dsn string, open openFunc, opts *sqlqueue.Options) (queue.Store, error) {
-	driver, dialect := "sqlite", sqlqueue.SQLite
-	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
-		driver, dialect = "pgx", sqlqueue.PostgreSQL
+func exit(err error, code int, stderr io.Writer) int {
+	if err == nil {
+		return 0
 	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		return nil, err
-	}
-	return open(ctx, db, dialect, opts)
+	fmt.Fprintln(stderr, "relay:", err)
+	return code
 }
 
-type openFunc func(context.Context, *sql.DB, sqlqueue.Dialect, *sqlqueue.Options) (*sqlqueue.Store, error)
-
-// attach is for relay queue.
-func attach(ctx context.Context, dsn string) (queue.Store, error) {
-	return openStore(ctx, dsn, sqlqueue.Attach, &sqlqueue.Options{CloseDB: true})
-}
-
-// printUser prints a line for -users, with what verifies the password in its place.
-func printUser(address string, stdin io.Reader, stdout, stderr io.Writer) int {
-	password, _ := bufio.NewReader(stdin).ReadString('\n')
-	credential, err := server.NewCredential(strings.TrimRight(password, "\r\n"), 0)
-	if err != nil {
-		fmt.Fprintln(stderr, "relay:", err)
-		return 1
+// listen hears of what other relays have put into the same PostgreSQL, or operators
+// have changed there, so that the runner need not wait until it looks by itself.
+func listen(ctx context.Context, dsn string, wake chan<- struct{}) {
+	for ctx.Err() == nil {
+		conn, err := pgx.Connect(ctx, dsn)
+		if err == nil {
+			_, err = conn.Exec(ctx, "LISTEN "+sqlqueue.WakeChannel)
+			for ; err == nil; _, err = conn.WaitForNotification(ctx) {
+				select {
+				case wake <- struct{}{}:
+				default: // it will look anyway
+				}
+			}
+			conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
 	}
-	text, _ := credential.MarshalText()
-	fmt.Fprintf(stdout, "%s %s\n", strings.ToLower(address), text)
-	return 0
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/postrider/postrider/mx/queue"
 	queuemetrics "github.com/postrider/postrider/mx/queue/prommetrics"
+	"github.com/postrider/postrider/mx/queue/sqlqueue"
 	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/server/middleware"
 	"github.com/postrider/postrider/server/prommetrics"
@@ -28,7 +28,7 @@ import (
 // serve starts everything, waits for ctx to end or for something to fail, and
 // stops it in an order in which nothing is lost: first nobody comes in, then
 // nothing goes out. The store is closed after that.
-func (r *relay) serve(ctx context.Context, store queue.Store, stdout io.Writer) error {
+func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writer) error {
 	cert, err := server.SelfSigned(r.hostname) // enough for an MX, and for no mail client
 	if r.certFile != "" {
 		cert, err = server.LoadCertificate(r.certFile, r.keyFile) // and each new one as it comes
@@ -41,6 +41,13 @@ func (r *relay) serve(ctx context.Context, store queue.Store, stdout io.Writer) 
 	registry.MustRegister(counted, queued)
 	r.setUp(store, queued)
 	defer r.client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if store.Dialect() == sqlqueue.PostgreSQL {
+		wake := make(chan struct{}, 1)
+		r.runner.Wake = wake
+		go listen(ctx, r.db, wake)
+	}
 
 	mx, submission := r.server(server.MX, cert, counted), r.server(server.Submission, cert, counted)
 	metrics := &http.Server{Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), ReadHeaderTimeout: 10 * time.Second}

@@ -61,6 +61,7 @@ type Store struct {
 	opts       Options
 	db         *sql.DB
 	ids        interface{ Next(time.Time) queue.ID }
+	dialect    Dialect
 	attached   bool
 	closed     atomic.Bool
 	queryReady string
@@ -90,7 +91,7 @@ func Attach(ctx context.Context, db *sql.DB, d Dialect, opts *Options) (*Store, 
 }
 
 func open(ctx context.Context, db *sql.DB, d Dialect, opts *Options, attach bool) (*Store, error) {
-	s := &Store{attached: attach, db: db}
+	s := &Store{attached: attach, db: db, dialect: d}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -128,6 +129,9 @@ var (
 	errAttached = errors.New("sqlqueue: attached to somebody else's queue")
 	errNotOurs  = errors.New("sqlqueue: a transaction of another store")
 )
+
+// Dialect returns the kind of database that s is in.
+func (s *Store) Dialect() Dialect { return s.dialect }
 
 // Extend implements queue.Store.
 func (s *Store) Extend(ctx context.Context, until time.Time, leases []queue.Lease) ([]queue.Lease, error) {
