@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -83,12 +82,10 @@ func TestSignals(t *testing.T) {
 }
 
 // Messages of 25 MB cost less than 1 MB of memory each, from the client to the next
-// hop.
+// hop. What is measured is what cannot be collected, clients and next hop included;
+// the database has a cache of a fixed size, and one writer.
 func TestLargeMessages(t *testing.T) {
-	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("nobody tells how much memory a process has needed")
-	}
-	const n, size = 4, 25 << 20
+	const n, size = 8, 25 << 20
 	var octets atomic.Int64
 	sink := &server.Server{Handler: server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
 		got, err := io.Copy(io.Discard, m)
@@ -101,13 +98,7 @@ func TestLargeMessages(t *testing.T) {
 	}
 	go sink.Serve(l)
 	defer sink.Close()
-	p, cmd := child(t, "-listen", "127.0.0.1:0", "-insecure-local", "-smarthost", l.Addr().String())
-	c := plain(t, p.addrs["mx"])
-	if _, err := send(t, c, text, "alice@example.org", "b@example.net"); err != nil {
-		t.Fatal(err)
-	}
-	p.outcomes(t, 1)
-	before := residentPeak(t, cmd.Process.Pid)
+	p := start(t, "-listen", "127.0.0.1:0", "-insecure-local", "-smarthost", l.Addr().String())
 	line := strings.Repeat("x", 76) + "\r\n"
 	content := smtp.Content{Size: int64(len(text)) + size/78*78, Kind: smtp.KindExamined, Open: func() (io.ReadCloser, error) {
 		return io.NopCloser(io.MultiReader(strings.NewReader(text), &repeat{line, size / 78, 0})), nil
@@ -116,7 +107,8 @@ func TestLargeMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed := make(chan error)
+	before := live()
+	failed := make(chan error, n)
 	for range n {
 		go func() {
 			c := &client.Client{Addr: p.addrs["mx"], TLSMode: client.Plaintext}
@@ -125,20 +117,28 @@ func TestLargeMessages(t *testing.T) {
 			failed <- err
 		}()
 	}
+	most, samples := 0, 0
+	for end := time.Now().Add(time.Minute); octets.Load() < n*(size/78*78) && time.Now().Before(end); samples++ {
+		most = max(most, live())
+	}
 	for range n {
 		if err := <-failed; err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 	}
-	p.outcomes(t, n+1)
-	if got := octets.Load(); got < n*size {
-		t.Errorf("%d octets have arrived", got)
+	t.Logf("%d messages at a time cost %d KB each, in %d samples", n, (most-before)/n>>10, samples)
+	if (most-before)/n > 1<<20 || samples < 10 {
+		t.Error("that is too much, or was not measured")
 	}
-	if more := residentPeak(t, cmd.Process.Pid) - before; more > n<<20 {
-		t.Errorf("%d messages cost %d KB", n, more>>10)
-	} else {
-		t.Logf("%d messages of 25 MB cost %d KB", n, more>>10)
-	}
+	p.outcomes(t, n)
+}
+
+// live is how many octets the heap holds that cannot be collected.
+func live() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 // repeat reads a line n times.
@@ -158,19 +158,4 @@ func (r *repeat) Read(p []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	return n, nil
-}
-
-// residentPeak is the most memory that a process has had, in octets.
-func residentPeak(t *testing.T, pid int) int {
-	t.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	kb, err := strconv.Atoi(strings.Fields(after)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kb << 10
 }
