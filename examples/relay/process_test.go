@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -85,7 +86,7 @@ func TestSignals(t *testing.T) {
 // hop. What is measured is what cannot be collected, clients and next hop included;
 // the database has a cache of a fixed size, and one writer.
 func TestLargeMessages(t *testing.T) {
-	const n, size = 8, 25 << 20
+	const n, size = 4, 25 << 20
 	var octets atomic.Int64
 	sink := &server.Server{Handler: server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
 		got, err := io.Copy(io.Discard, m)
@@ -117,18 +118,23 @@ func TestLargeMessages(t *testing.T) {
 			failed <- err
 		}()
 	}
-	most, samples := 0, 0
-	for end := time.Now().Add(time.Minute); octets.Load() < n*(size/78*78) && time.Now().Before(end); samples++ {
-		most = max(most, live())
+	var samples []int
+	for end := time.Now().Add(time.Minute); octets.Load() < n*(size/78*78) && time.Now().Before(end); {
+		samples = append(samples, live()-before)
 	}
+	slices.Sort(samples) // the largest are those with much that became garbage while it was looked for
 	for range n {
 		if err := <-failed; err != nil {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d messages at a time cost %d KB each, in %d samples", n, (most-before)/n>>10, samples)
-	if (most-before)/n > 1<<20 || samples < 10 {
-		t.Error("that is too much, or was not measured")
+	if len(samples) < 10 {
+		t.Fatalf("%d samples, and %d octets", len(samples), octets.Load())
+	}
+	each := samples[len(samples)/2] / n
+	t.Logf("%d messages at a time cost %d KB each, in %d samples", n, each>>10, len(samples))
+	if each > 1<<20 {
+		t.Error("that is too much")
 	}
 	p.outcomes(t, n)
 }
