@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -362,4 +363,19 @@ func ExampleExpandSession() {
 	// C: EXPN staff
 	// S: 250-2.1.5 <alice@example.org>
 	// S: 250 2.1.5 <bob@example.org>
+}
+
+func ExampleCredentialList() {
+	var file bytes.Buffer // or a real one, for LoadCredentials
+	if err := server.WriteCredential(&file, "alice@example.org", "secret"); err != nil {
+		panic(err)
+	}
+	list, err := server.ReadCredentials(&file)
+	if err != nil {
+		panic(err)
+	}
+	srv := &server.Server{Auth: &server.Credentials{Lookup: list.Lookup}}
+	_, err = list.Lookup(context.Background(), "bob@example.org")
+	fmt.Println(srv.Auth != nil, list, err)
+	// Output: true map[alice@example.org:SCRAM-SHA-256$100000:***] smtp server: invalid credentials
 }

@@ -12,11 +12,14 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/postrider/postrider/internal/leaktest"
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/queue"
 	"github.com/postrider/postrider/mx/queue/maildir"
 	"github.com/postrider/postrider/smtp"
 )
+
+func TestMain(m *testing.M) { os.Exit(leaktest.Main(m)) }
 
 const text = "Subject: x\r\n\r\nfirst\rstill first\r\nlast\r\n"
 

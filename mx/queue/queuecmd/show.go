@@ -1,6 +1,7 @@
 package queuecmd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,18 +109,19 @@ func (c *Command) show(ctx context.Context, store queue.Store, w *what, s *show)
 
 // object is a row as JSON, its members in the order of the columns.
 func object(columns []string, values []any) []byte {
-	b := []byte{'{'}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // or no address would be readable
 	for i, v := range values {
-		if i > 0 {
-			b = append(b, ',')
+		separator := ","
+		if i == 0 {
+			separator = "{"
 		}
-		value, err := json.Marshal(text(v))
-		if err != nil { // text returns strings and numbers
-			value = []byte("null")
-		}
-		b = fmt.Appendf(b, "%q:%s", columns[i], value)
+		fmt.Fprintf(&b, "%s%q:", separator, columns[i])
+		e.Encode(text(v))       // strings and numbers do not fail
+		b.Truncate(b.Len() - 1) // the line end
 	}
-	return append(b, '}')
+	return append(b.Bytes(), '}')
 }
 
 // text makes of a value what both forms show.
