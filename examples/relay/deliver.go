@@ -27,21 +27,24 @@ func (r *relay) setUp(store queue.Store, counted *queuemetrics.Metrics) {
 	r.runner.Logger, r.runner.Trace = r.log, counted.Trace(queue.LogTrace(r.log))
 }
 
+// Destinations that are no domain's: those are in lower case.
+const local, smarthost = "LOCAL", "SMARTHOST"
+
 // destination is what a message's recipients are put together by: those with the
 // same share one copy, are tried together and wait for each other.
 func (r *relay) destination(to smtp.ForwardPath) string {
 	switch {
 	case r.isLocal(to.Domain):
-		return "local"
-	case r.hops["smarthost"] != nil:
-		return "smarthost"
+		return local
+	case r.hops[smarthost] != nil:
+		return smarthost
 	}
 	return smtp.CanonicalDomain(to.Domain)
 }
 
 // deliverer is for queue.Dispatch.
 func (r *relay) deliverer(destination string) queue.Deliverer {
-	if destination == "local" && r.maildir != nil {
+	if destination == local && r.maildir != nil {
 		return r.maildir
 	}
 	return &r.client

@@ -53,30 +53,28 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-const keepOutcomes = 7 * 24 * time.Hour
-
 // A relay is what its parts share. The runner is the heart of it: sessions put
 // messages in, and it takes them to where they belong until they are there.
 type relay struct {
 	listen, submission, submissions, metrics string // addresses
 	hostname, certFile, keyFile, db          string
-
-	domains       []string              // local ones: their mail ends here
-	users         server.CredentialList // by address; nil if everybody has a mailbox
-	insecureLocal bool
-	signer        dkim.Signer
-	resolver      dns.Resolver
-	verifier      auth.Verifier
-	maildir       *maildir.Dir           // where local mail goes; if nil, to a hop
-	hops          map[string]*mx.NextHop // for the destinations "local" and "smarthost"
-	client        mx.Client
-	runner        queue.Runner
-	log           *slog.Logger
+	domains                                  []string              // local ones: their mail ends here
+	users                                    server.CredentialList // by address; nil if everybody has a mailbox
+	insecureLocal                            bool
+	signer                                   dkim.Signer
+	resolver                                 dns.Resolver
+	verifier                                 auth.Verifier
+	maildir                                  *maildir.Dir           // where local mail goes; if nil, to a hop
+	hops                                     map[string]*mx.NextHop // by destination
+	client                                   mx.Client
+	runner                                   queue.Runner
+	log                                      *slog.Logger
 }
 
 // run is the program as a function that a test can call: the end of ctx stands for
 // a signal, the result is the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	const keepOutcomes = 7 * 24 * time.Hour
 	switch {
 	case len(args) > 0 && args[0] == "queue":
 		attach := func(ctx context.Context, db string) (queue.Store, error) {
@@ -111,9 +109,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.StringVar(&r.keyFile, "key", "", "PEM `file` of its key")
 	flags.StringVar(&r.db, "db", "relay.db", "SQLite `file` or postgres:// URL of the queue")
 	flags.DurationVar(&opts.KeepOutcomes, "outcomes", keepOutcomes, "how long relay queue outcomes remembers")
-	flags.Func("lmtp", "`host:port` or socket of the mail store for local domains", func(s string) error { r.hops["local"] = hop(s, true); return nil })
+	flags.Func("lmtp", "`host:port` or socket of the mail store for local domains", func(s string) error { r.hops[local] = hop(s, true); return nil })
 	flags.Func("maildir", "`directory` in which each user of local domains has a Maildir: DOMAIN/USER", func(s string) (err error) { r.maildir, err = maildir.Open(s); return err })
-	flags.Func("smarthost", "`host:port` that all other mail goes to; without it the hosts of its domain", func(s string) error { r.hops["smarthost"] = hop(s, false); return nil })
+	flags.Func("smarthost", "`host:port` that all other mail goes to; without it the hosts of its domain", func(s string) error { r.hops[smarthost] = hop(s, false); return nil })
 	flags.Func("resolver", "`address:port` of a resolver; without it those of /etc/resolv.conf", func(s string) (err error) {
 		stub.Servers = make([]dns.Server, 1)
 		stub.Servers[0].Addr, err = netip.ParseAddrPort(s)
@@ -138,15 +136,16 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err == flag.ErrHelp:
 		return 0
 	case err != nil:
+		return 64 // EX_USAGE; flags has said why
 	case flags.NArg() > 0 || r.listen == "" && !submits:
 		err = errors.New("there are flags only, and -listen or -submission is needed; see -help")
 	case r.users == nil && (submits || r.maildir != nil):
 		err = errors.New("-submission and -maildir need -users")
-	case len(r.domains) > 0 && r.hops["local"] == nil && r.maildir == nil:
+	case len(r.domains) > 0 && r.hops[local] == nil && r.maildir == nil:
 		err = errors.New("-domains needs -lmtp or -maildir")
 	}
 	if err != nil {
-		return exit(err, 64, stderr) // EX_USAGE
+		return exit(err, 64, stderr)
 	}
 	r.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	r.resolver, r.client.Port = &dns.Cache{Resolver: &stub}, uint16(*port)
@@ -165,24 +164,17 @@ func exit(err error, code int, stderr io.Writer) int {
 	return code
 }
 
-// listen hears of what other relays have put into the same PostgreSQL, or operators
-// have changed there, so that the runner need not wait until it looks by itself.
-func listen(ctx context.Context, dsn string, wake chan<- struct{}) {
-	for ctx.Err() == nil {
-		conn, err := pgx.Connect(ctx, dsn)
-		if err == nil {
-			_, err = conn.Exec(ctx, "LISTEN "+sqlqueue.WakeChannel)
-			for ; err == nil; _, err = conn.WaitForNotification(ctx) {
-				select {
-				case wake <- struct{}{}:
-				default: // it will look anyway
-				}
-			}
-			conn.Close(ctx)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(5 * time.Second):
-		}
+// wake is for sqlqueue.Wake: it hears of what other relays have put into the same
+// PostgreSQL, and operators have changed there.
+func (r *relay) wake(ctx context.Context, news func()) error {
+	conn, err := pgx.Connect(ctx, r.db)
+	if err != nil {
+		return err
 	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "LISTEN "+sqlqueue.WakeChannel)
+	for ; err == nil; _, err = conn.WaitForNotification(ctx) {
+		news()
+	}
+	return err
 }

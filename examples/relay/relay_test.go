@@ -242,7 +242,7 @@ func TestQueue(t *testing.T) {
 		ID, State, To, Destination, Reply string
 		Attempts                          int
 	}
-	if got := p.relayQueue(t, "list", "-json"); json.Unmarshal([]byte(got), &item) != nil || item.State != "held" || item.To != "<keep@example.net>" || item.Destination != "smarthost" {
+	if got := p.relayQueue(t, "list", "-json"); json.Unmarshal([]byte(got), &item) != nil || item.State != "held" || item.To != "<keep@example.net>" || item.Destination != "SMARTHOST" {
 		t.Error(got)
 	}
 	smarthost.ClearFaults()

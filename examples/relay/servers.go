@@ -44,9 +44,7 @@ func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writ
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if store.Dialect() == sqlqueue.PostgreSQL {
-		wake := make(chan struct{}, 1)
-		r.runner.Wake = wake
-		go listen(ctx, r.db, wake)
+		r.runner.Wake = sqlqueue.Wake(ctx, r.wake)
 	}
 
 	mx, submission := r.server(server.MX, cert, counted), r.server(server.Submission, cert, counted)
@@ -81,9 +79,8 @@ func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writ
 	}
 }
 
-// stop lets mail transactions and deliveries come to their end, and cuts off what
-// takes longer than whoever sent the signal will wait: it is tried again when the
-// relay is back.
+// stop lets mail transactions and deliveries come to their end, but for what takes
+// longer than whoever sent the signal will wait: that is tried again later.
 func (r *relay) stop(servers ...*server.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -131,8 +128,7 @@ func (r *relay) server(role server.Role, cert *server.Certificate, counted *prom
 	return s
 }
 
-// mayRelay says whose mail goes anywhere, is signed, and needs no verification: that
-// of our users.
+// mayRelay says whose mail goes anywhere, and is signed and not verified: our users'.
 func (r *relay) mayRelay(c *server.Conn) bool {
 	return c.Identity() != "" || r.insecureLocal && c.RemoteIP().IsLoopback()
 }

@@ -29,8 +29,7 @@ func (r *relay) newSession(ctx context.Context, c *server.Conn) (server.Session,
 	return &session{relay: r, ctx: ctx, conn: c}, nil
 }
 
-// Mail refuses at once what there would be no room for: it costs the client least
-// here.
+// Mail refuses at once what there would be no room for.
 func (s *session) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
 	if err := s.runner.Admit(ctx, p.Size); err != nil {
 		return smtp.Reply{}, err // queue.ErrFull is a 452
@@ -40,6 +39,9 @@ func (s *session) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailP
 		return smtp.Reply{}, nil
 	}
 	if peer := auth.NewPeer(s.conn.RemoteAddr(), s.conn.Hello()); s.client == nil || s.client.Peer() != peer {
+		if s.client != nil {
+			s.client.Close() // it has greeted with another name
+		}
 		s.client = s.verifier.Begin(s.ctx, peer)
 	}
 	s.check = s.client.Message(ctx, from) // lookups begin while the message is still to come; ctx ends them
@@ -48,7 +50,9 @@ func (s *session) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailP
 
 func (s *session) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
 	if to.Domain == "" { // RFC 5321 §4.5.1: <postmaster>
-		to.Domain = append(s.domains, s.hostname)[0]
+		if to.Domain = s.hostname; len(s.domains) > 0 {
+			to.Domain = s.domains[0]
+		}
 	}
 	s.env.Recipients = append(s.env.Recipients, smtp.Recipient{To: to, RcptParams: *p})
 	return smtp.Reply{}, nil
@@ -123,8 +127,7 @@ func (s *session) sign(_ context.Context, w io.Writer, b *server.Body) (string, 
 	return string(field), nil
 }
 
-// copy leaves out verdicts that claim to be ours: whoever reads the message believes
-// them.
+// copy leaves out verdicts that claim to be ours: whoever reads them believes them.
 func (s *session) copy(w io.Writer, b *server.Body) error {
 	strip := authres.Strip{AuthServID: s.hostname}
 	stripped := strip.Writer(w)
