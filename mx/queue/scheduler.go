@@ -39,6 +39,7 @@ type scheduler struct {
 	leasing  int          // calls of Store.Lease
 	active   [classes]int // deliveries underway
 	held     [classes]int // in backlogs, or promised a place there
+	promised [classes]int // of these the latter
 	begin    [classes]line
 	ask      [classes]line
 	turn     class // whose turn it is, where both may
@@ -108,7 +109,8 @@ func (l *line) pop() (s *site) {
 	return s
 }
 
-func (l *line) empty() bool { return l.first == len(l.sites) }
+func (l *line) len() int    { return len(l.sites) - l.first }
+func (l *line) empty() bool { return l.len() == 0 }
 
 // scheduler returns that of r, ready for use.
 func (r *Runner) scheduler() *scheduler {
@@ -163,10 +165,11 @@ func (s *scheduler) places(c class) int {
 
 // maxLeases is how many more items of a class may be leased ahead.
 func (s *scheduler) maxLeases(c class) int {
-	if c == wellKnown {
-		return s.maxHeld() - s.held[c]
+	n := s.maxHeld() - s.held[wellKnown] - s.held[unproven] - s.held[dead]
+	if c != wellKnown { // no more than can begin at once
+		n = min(n, s.places(c)-s.begin[unproven].len()-s.begin[dead].len()-s.promised[unproven]-s.promised[dead])
 	}
-	return s.places(c) - s.held[unproven] - s.held[dead] // what can begin soon
+	return n
 }
 
 // maxHeld is how many items may be leased ahead in all.
@@ -237,8 +240,10 @@ func (s *scheduler) stopRunning(j *job) {
 // setClass moves what a destination holds to another share.
 func (s *scheduler) setClass(at *site, c class) {
 	s.held[at.class] -= at.held()
+	s.promised[at.class] -= at.promised
 	at.class = c
 	s.held[c] += at.held()
+	s.promised[c] += at.promised
 }
 
 // lineUp lets a destination take its turn, for a delivery or for being asked for in
@@ -275,6 +280,7 @@ func (s *scheduler) worthAsking(at *site, now time.Time) bool {
 // promise keeps places in a destination's backlog.
 func (s *scheduler) promise(at *site, n int) {
 	at.promised += n
+	s.promised[at.class] += n
 	s.held[at.class] += n
 }
 
