@@ -85,10 +85,11 @@ func (a *admission) grow(p *place, size int64, r *Runner) error {
 		p.size = 1 << 62 // nobody counts
 		return nil
 	}
-	size += growth
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.fits(r, size-p.size) {
+	if a.fits(r, size+growth-p.size) {
+		size += growth
+	} else if !a.fits(r, size-p.size) {
 		return ErrFull
 	}
 	a.reserved += size - p.size

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -38,7 +37,7 @@ func (r *Runner) proceed(now time.Time) {
 // nextToAsk takes the destination for which the store is asked next, and says for how
 // many items; nil if there is none.
 func (s *scheduler) nextToAsk(now time.Time) (*site, int) {
-	for s.works() {
+	for s.mayLease(now) {
 		c, ok := s.choose(&s.ask, s.maxLeases)
 		if !ok {
 			return nil, 0
@@ -57,6 +56,20 @@ func (s *scheduler) nextToAsk(now time.Time) (*site, int) {
 	return nil, 0
 }
 
+// mayLease reports whether items may be leased: not before all leases were extended, if
+// that is long ago, as it is when the process was stopped for a while. They might be
+// taken for over, and their items be delivered twice.
+func (s *scheduler) mayLease(now time.Time) bool {
+	if !s.works() {
+		return false
+	}
+	if now.Before(s.extendBy) {
+		return true
+	}
+	signal(s.extendNow)
+	return false
+}
+
 // leaseAll leases items of a destination, and then of the next.
 func (r *Runner) leaseAll(at *site, n int) {
 	s := &r.s
@@ -69,7 +82,7 @@ func (r *Runner) leaseAll(at *site, n int) {
 		at.asking = false
 		s.promise(at, -n)
 		at.more = at.more || err != nil || len(items) >= n
-		r.storeSaid(err, now)
+		r.storeSaid(toLook, err, now)
 		r.enter(at, items, now)
 		if at, n = s.nextToAsk(now); at == nil {
 			s.leasing--
@@ -130,7 +143,7 @@ func (r *Runner) scan(ctx context.Context, now time.Time, after string) (stopped
 	for {
 		names, next, err := r.Store.Ready(ctx, now, after, readyPage)
 		s.mu.Lock()
-		r.storeSaid(err, time.Now())
+		r.storeSaid(toLook, err, time.Now())
 		s.noteDue(next)
 		for _, name := range names {
 			if !r.ready(name, now) { // it goes on from here the next time
@@ -159,7 +172,7 @@ func (r *Runner) leaseLate(ctx context.Context) (more bool) {
 	items, err := r.Store.Lease(ctx, LeaseRequest{Late: true, Max: lateBatch, Now: now, Until: now.Add(r.leaseTime())})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.storeSaid(err, time.Now())
+	r.storeSaid(toLook, err, time.Now())
 	more = len(items) == lateBatch
 	for _, l := range items {
 		at := s.known(l.Item.Destination, now)
@@ -183,42 +196,3 @@ func (r *Runner) leaseLate(ctx context.Context) (more bool) {
 }
 
 func (r *Runner) leaseTime() time.Duration { return orDefault(r.LeaseTime, time.Minute) }
-
-// trouble is with the store.
-type trouble struct {
-	since time.Time // zero if there is none
-	until time.Time // when it is tried again
-	wait  time.Duration
-}
-
-const (
-	minTrouble = 100 * time.Millisecond
-	maxTrouble = 30 * time.Second
-)
-
-func (t *trouble) now() bool { return !t.since.IsZero() }
-
-// storeSaid takes notice of whether the store works. Mu is held.
-func (r *Runner) storeSaid(err error, now time.Time) {
-	s, t := &r.s, &r.s.trouble
-	switch {
-	case err != nil && s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()):
-	case err != nil:
-		if !t.now() {
-			t.since, t.wait = now, minTrouble
-			r.logger().Error("queue: the store fails", "err", err)
-		} else if !now.Before(t.until) {
-			t.wait = min(2*t.wait, maxTrouble)
-		} else {
-			return
-		}
-		t.until = now.Add(jitter(t.wait))
-		s.wake()
-	case t.now():
-		r.logger().Info("queue: the store works again", "after", now.Sub(t.since))
-		*t = trouble{}
-		s.rescan = true
-		s.wake()
-		r.proceed(now)
-	}
-}

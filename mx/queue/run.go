@@ -21,6 +21,7 @@ func (r *Runner) run(ctx context.Context) error {
 		return nil // after Shutdown
 	}
 	s.ran = true
+	s.extendBy = time.Now().Add(r.leaseTime() * 2 / 3)
 	stop := context.AfterFunc(ctx, s.cancel)
 	defer stop()
 	s.work.Add(4)
@@ -146,7 +147,7 @@ func (s *scheduler) nextLook(now, poll, earliest time.Time) time.Time {
 		at = earlier(at, now)
 	}
 	switch {
-	case s.phase != phaseActive:
+	case s.phase != phaseActive, s.trouble.with&^toLook != 0: // then it is woken
 		return now.Add(time.Hour)
 	case s.trouble.now():
 		return s.trouble.until
@@ -174,7 +175,7 @@ func (r *Runner) lookLate() {
 		}
 		now := time.Now()
 		s.mu.Lock()
-		look := s.works() && s.settling < s.max && !now.Before(s.nextLateLook(poll, earliest))
+		look := s.mayLease(now) && s.settling < s.max && !now.Before(s.nextLateLook(poll, earliest))
 		if look {
 			s.nextLate = time.Time{}
 		}
@@ -188,7 +189,7 @@ func (r *Runner) lookLate() {
 		s.mu.Lock()
 		at := s.nextLateLook(poll, earliest)
 		if !s.works() || s.settling >= s.max {
-			at = earlier(now.Add(time.Second), s.trouble.until)
+			at = now.Add(time.Second)
 		}
 		s.mu.Unlock()
 		timer.Reset(max(minPause, time.Until(at)))
@@ -207,21 +208,26 @@ func (s *scheduler) nextLateLook(poll, earliest time.Time) time.Time {
 func (r *Runner) extendAll() {
 	s := &r.s
 	leaseTime := r.leaseTime()
-	tick := time.NewTicker(leaseTime / 3)
-	defer tick.Stop()
+	timer := time.NewTimer(leaseTime / 3)
+	defer timer.Stop()
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
-		case <-tick.C:
+		case <-s.extendNow:
+		case <-timer.C:
 		}
-		r.extend(s.ctx, leaseTime)
+		next := leaseTime / 3
+		if r.extend(s.ctx, leaseTime) != nil {
+			next = min(next, time.Second)
+		}
+		timer.Reset(next)
 	}
 }
 
 // extend makes leases longer that have less than two thirds of their time left, but
 // gives those back whose turn has not come for all of it.
-func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) {
+func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) error {
 	s := &r.s
 	now := time.Now()
 	soon := now.Add(leaseTime * 2 / 3)
@@ -229,7 +235,11 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) {
 	s.mu.Lock()
 	for _, at := range s.sites {
 		if at.backlog > 0 {
-			r.giveBack(s.takeBacklog(at, func(j *job) bool { return now.Sub(j.since) < leaseTime })...)
+			tooLong := s.takeBacklog(at, func(j *job) bool { return now.Sub(j.since) < leaseTime })
+			if len(tooLong) > 0 {
+				at.took = max(at.took, leaseTime) // too many were leased ahead
+			}
+			r.giveBack(tooLong...)
 			s.lineUp(at, now)
 		}
 	}
@@ -239,17 +249,19 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) {
 		}
 	}
 	s.mu.Unlock()
-	if len(leases) == 0 {
-		return
-	}
+	var lost []Lease
+	var err error
 	until := now.Add(leaseTime)
-	lost, err := r.Store.Extend(ctx, until, leases)
+	if len(leases) > 0 {
+		lost, err = r.Store.Extend(ctx, until, leases)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.storeSaid(err, time.Now())
+	r.storeSaid(toExtend, err, time.Now())
 	if err != nil {
-		return
+		return err
 	}
+	s.extendBy = soon
 	type key struct {
 		id ID
 		n  int
@@ -273,6 +285,7 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) {
 		j = next
 	}
 	r.proceed(now)
+	return nil
 }
 
 // lose is for a job whose lease is lost. Mu is held.

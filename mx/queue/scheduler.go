@@ -48,12 +48,14 @@ type scheduler struct {
 
 	nextDue, nextLate time.Time // when the store is to be looked at; zero if not known
 	nextRest, swept   time.Time // when the next rest is over, and when that was looked at last
+	extendBy          time.Time // when leases have to be extended
 	rescan            bool      // now, as soon as that may be
 
 	finished []*job // to be settled
 
 	woken     chan struct{} // for the main loop
 	lateWoken chan struct{} // for who looks after what is late
+	extendNow chan struct{} // for who extends leases
 	settle    chan struct{} // for the settling
 	settled   chan struct{} // closed when no more comes to be settled
 	idle      chan struct{} // closed when a stopping scheduler has nothing left to do
@@ -121,7 +123,7 @@ func (r *Runner) scheduler() *scheduler {
 		s.site = max(1, min(s.most, orDefault(r.SiteDeliveries, 5)))
 		s.sites = map[string]*site{}
 		s.jobs.next, s.jobs.prev = &s.jobs, &s.jobs
-		for _, c := range []*chan struct{}{&s.woken, &s.lateWoken, &s.settle} {
+		for _, c := range []*chan struct{}{&s.woken, &s.lateWoken, &s.extendNow, &s.settle} {
 			*c = make(chan struct{}, 1)
 		}
 		for _, c := range []*chan struct{}{&s.settled, &s.idle, &s.ended} {

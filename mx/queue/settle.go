@@ -101,14 +101,14 @@ func (r *Runner) awaitStore(tries int) {
 // and again it tries them singly, so that one that the store cannot take does not keep
 // the others: it is left alone.
 func (r *Runner) settleBatch(batch []*job, tries int) (left, alone []*job, err error) {
-	if tries%3 != 2 || len(batch) == 1 {
-		if err = r.settleOnce(batch, tries); err != nil {
+	if tries%3 != 2 || len(batch) == 1 || r.s.ctx.Err() != nil {
+		if err = r.settleOnce(batch, tries, toSettle); err != nil {
 			return batch, nil, err
 		}
 		return batch[:0], nil, nil
 	}
 	for i := range batch {
-		if e := r.settleOnce(batch[i:i+1], tries); e != nil {
+		if e := r.settleOnce(batch[i:i+1], tries, toSettle); e != nil {
 			alone, err = append(alone, batch[i]), e
 			if i == 2 && len(alone) == 3 { // it is not up to them
 				return batch, nil, err
@@ -118,6 +118,9 @@ func (r *Runner) settleBatch(batch []*job, tries int) (left, alone []*job, err e
 	if len(alone) == len(batch) {
 		return batch, nil, err
 	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.storeSaid(toSettle, nil, time.Now())
 	return nil, alone, nil
 }
 
@@ -125,14 +128,15 @@ func (r *Runner) settleBatch(batch []*job, tries int) (left, alone []*job, err e
 func (r *Runner) settleStuck(stuck *[]*job) {
 	left := (*stuck)[:0]
 	for _, j := range *stuck {
-		if r.settleOnce([]*job{j}, 1) != nil {
+		if r.settleOnce([]*job{j}, 1, 0) != nil {
 			left = append(left, j)
 		}
 	}
 	*stuck = left
 }
 
-func (r *Runner) settleOnce(batch []*job, tries int) error {
+// settleOnce settles jobs. What is what it means if the store fails; 0 for nothing.
+func (r *Runner) settleOnce(batch []*job, tries int, what errand) error {
 	s := &r.s
 	settlements := make([]*Settlement, 0, len(batch))
 	for _, j := range batch {
@@ -149,7 +153,9 @@ func (r *Runner) settleOnce(batch []*job, tries int) error {
 	}
 	now := time.Now()
 	s.mu.Lock()
-	r.storeSaid(err, now)
+	if what != 0 {
+		r.storeSaid(what, err, now)
+	}
 	if err == nil {
 		for _, j := range batch {
 			s.settling--
