@@ -3,6 +3,7 @@
 package sqltest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -27,6 +28,8 @@ type pgPlace struct {
 	server *pgtest.Server
 	dsn    string
 	admin  *sql.DB // for the test itself
+	// ballast is a file that takes room where there is little. "" if there is enough.
+	ballast string
 }
 
 var schemas atomic.Int32
@@ -79,7 +82,10 @@ type handle struct {
 	mu    sync.Mutex
 	conns map[*pgWire]bool
 	dead  bool
-	cut   int // connections that are to be cut behind the next request
+	cut   bool // a connection, see cutNext
+	only  string
+	// afterCut is called when a connection was cut.
+	afterCut func()
 }
 
 // open returns another handle, closed at the end of the test.
@@ -134,13 +140,19 @@ func (h *handle) crash() {
 	}
 }
 
-// cutNext cuts the next n connections that carry a request, before the answer is
-// read and after the server has had the time to give it.
-func (h *handle) cutNext(n int) {
+// cutNext cuts the connection behind the next request that begins with the words,
+// when the server has begun to answer it.
+func (h *handle) cutNext(words string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.cut = n
+	h.cut, h.only = true, words
 }
+
+// Requests.
+const (
+	execute = "B"                       // a statement that was prepared
+	commit  = "Q\x00\x00\x00\x0bcommit" // a transaction
+)
 
 type pgWire struct {
 	net.Conn
@@ -148,13 +160,20 @@ type pgWire struct {
 }
 
 func (w *pgWire) Write(p []byte) (int, error) {
+	h := w.h
 	n, err := w.Conn.Write(p)
-	w.h.mu.Lock()
-	defer w.h.mu.Unlock()
-	if w.h.cut > 0 && err == nil {
-		w.h.cut--
-		w.Conn.Read(make([]byte, 1)) // the answer has begun: it is committed
+	h.mu.Lock()
+	cut := h.cut && err == nil && bytes.HasPrefix(p, []byte(h.only))
+	if cut {
+		h.cut = false
+	}
+	h.mu.Unlock()
+	if cut {
+		w.Conn.Read(make([]byte, 1))
 		w.Conn.Close()
+		if h.afterCut != nil {
+			h.afterCut()
+		}
 	}
 	return n, err
 }
@@ -176,6 +195,17 @@ func TestPostgres(t *testing.T) {
 				Open:  func(t testing.TB) queue.Store { return p.open(t, options) },
 				Crash: func(s queue.Store) { s.(*handle).crash() },
 			}
+		},
+		NewSmall: func(t testing.TB) queuetest.Place {
+			p := smallPlace(t, server)
+			return queuetest.Place{Open: func(t testing.TB) queue.Store {
+				h := p.open(t, options)
+				// To end a message takes no room, but to keep its outcomes does.
+				p.exec(t, "ALTER TABLE queue_outcomes SET TABLESPACE pg_default")
+				p.exec(t, "ALTER INDEX queue_outcomes_pkey SET TABLESPACE pg_default")
+				p.exec(t, "ALTER INDEX queue_outcomes_message SET TABLESPACE pg_default")
+				return vacuumed{h, t, p}
+			}}
 		},
 		Shared:     true,
 		InlineSize: 64 << 10,

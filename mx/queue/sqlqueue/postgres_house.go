@@ -96,8 +96,9 @@ func (e *postgres) forgetOutcomes(ctx context.Context, c *pgConn) error {
 type pgDrops struct {
 	more chan struct{} // has a value when there are new ones
 
-	mu  sync.Mutex
-	ids []queue.ID
+	mu    sync.Mutex
+	ids   []queue.ID
+	doubt map[queue.ID]bool // those that may be stored
 }
 
 const pgMaxDrops = 1 << 16 // while the database is gone; what is more is swept when we are
@@ -115,6 +116,18 @@ func (e *postgres) dropPieces(id queue.ID) {
 	}
 }
 
+// doubtful says that it is not known whether the message is stored.
+func (d *pgDrops) doubtful(id queue.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.doubt) < pgMaxDrops {
+		if d.doubt == nil {
+			d.doubt = map[queue.ID]bool{}
+		}
+		d.doubt[id] = true
+	}
+}
+
 func (d *pgDrops) drop(ctx context.Context, c *pgConn) error {
 	for {
 		d.mu.Lock()
@@ -123,30 +136,38 @@ func (d *pgDrops) drop(ctx context.Context, c *pgConn) error {
 			return nil
 		}
 		id := d.ids[0]
+		doubt := d.doubt[id]
 		d.mu.Unlock()
-		if err := pgDrop(ctx, c, id); err != nil {
+		if err := pgDrop(ctx, c, id, doubt); err != nil {
 			return err
 		}
 		d.mu.Lock()
 		d.ids = d.ids[1:] // nobody else takes any away
+		delete(d.doubt, id)
 		d.mu.Unlock()
 	}
 }
 
-// pgDrop removes the pieces of a message, unless it is there. A transaction that
-// stores it and whose connection was lost may still go on: then the first
-// statement waits for its end, or keeps it from happening.
-func pgDrop(ctx context.Context, c *pgConn, id queue.ID) error {
+// pgDrop removes the pieces of a message, unless it is there. If that is in doubt,
+// a transaction that stores it may still go on without a connection: then the first
+// statement waits for its end, or keeps it from happening. Else there is none, and
+// nothing that a full disk has no room for.
+func pgDrop(ctx context.Context, c *pgConn, id queue.ID, doubt bool) error {
 	return inTx(ctx, c, func(x pgExecer) error {
-		n, err := x.exec(ctx, `INSERT INTO queue_messages (id, arrived, size, kind, message)
-			VALUES (?, 0, 0, 0, '') ON CONFLICT DO NOTHING`, int64(id))
-		if err != nil || n == 0 {
-			return err
+		if doubt {
+			n, err := x.exec(ctx, `INSERT INTO queue_messages (id, arrived, size, kind, message)
+				VALUES (?, 0, 0, 0, '') ON CONFLICT DO NOTHING`, int64(id))
+			if err != nil || n == 0 {
+				return err
+			}
 		}
 		if _, err := x.exec(ctx, execDeletePiece, int64(id)); err != nil {
 			return err
 		}
-		_, err = x.exec(ctx, `DELETE FROM queue_messages WHERE id = ?`, int64(id))
-		return err
+		if doubt {
+			_, err := x.exec(ctx, `DELETE FROM queue_messages WHERE id = ?`, int64(id))
+			return err
+		}
+		return nil
 	})
 }

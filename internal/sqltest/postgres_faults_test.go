@@ -1,0 +1,396 @@
+//go:build linux && interop
+
+package sqltest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/internal/pgtest"
+	"github.com/postrider/postrider/mx/queue"
+	"github.com/postrider/postrider/smtp"
+)
+
+// stream begins a message and writes most of it.
+func stream(t *testing.T, h *handle, octets int) queue.Tx {
+	t.Helper()
+	tx, err := h.Begin(t.Context(), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Write(make([]byte, octets)); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+func (p *pgPlace) pieces(t *testing.T) int64 {
+	t.Helper()
+	return p.count(t, "SELECT count(*) FROM queue_pieces")
+}
+
+// eventually polls what happens in the background.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(20 * time.Second); !is(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// What a process has left behind is swept when it is gone, and what others are
+// streaming is let alone.
+func TestPostgresOrphans(t *testing.T) {
+	p := newPlace(t, pgtest.Start(t))
+	dead, lives := p.open(t, nil), p.open(t, nil)
+	stream(t, dead, 1<<20)
+	tx := stream(t, lives, 1<<20)
+	dead.crash()
+	all := p.pieces(t)
+	p.open(t, nil).Close()
+	if n := p.pieces(t); n != all || n < 6 {
+		t.Errorf("%d pieces of %d are left while both may live", n, all)
+	}
+	p.exec(t, "UPDATE queue_nodes SET seen = seen - interval '11 minutes' WHERE first = (SELECT min(first) FROM queue_nodes)")
+	p.open(t, nil).Close()
+	if n := p.pieces(t); n != all/2 {
+		t.Errorf("%d pieces of %d are left when one of two is gone", n, all)
+	}
+	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err != nil {
+		t.Fatal(err)
+	}
+	p.open(t, nil).Close()
+	_, content, err := lives.Open(t.Context(), tx.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readAll(t, content)); n != 1<<20 {
+		t.Errorf("the content has %d octets", n)
+	}
+	// Close leaves nothing that was not committed.
+	before := p.pieces(t)
+	open := stream(t, lives, 1<<20)
+	aborted := stream(t, lives, 1<<20)
+	aborted.Abort()
+	eventually(t, "an aborted message's pieces are removed", func() bool { return p.pieces(t) < before+6 })
+	lives.Close()
+	p.open(t, nil).Close()
+	if n := p.pieces(t); n != before {
+		t.Errorf("%d pieces are left, want %d", n, before)
+	}
+	open.Abort()
+}
+
+// A process that was taken for gone while it streamed a message does not store half
+// of it, and the next message is whole.
+func TestPostgresTakenForGone(t *testing.T) {
+	p := newPlace(t, pgtest.Start(t))
+	h := p.open(t, nil)
+	tx := stream(t, h, 1<<20)
+	defer tx.Abort()
+	p.exec(t, "UPDATE queue_nodes SET seen = seen - interval '11 minutes'")
+	other := p.open(t, nil)
+	if n := p.pieces(t); n != 0 {
+		t.Errorf("%d pieces are left", n)
+	}
+	if _, err := tx.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example"))
+	var reply *smtp.Error
+	if err == nil || errors.As(err, &reply) {
+		t.Errorf("Commit: %v", err)
+	}
+	next := stream(t, h, 1<<20)
+	if _, err := next.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err != nil {
+		t.Fatal(err)
+	}
+	_, content, err := other.Open(t.Context(), next.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readAll(t, content)); n != 1<<20 {
+		t.Errorf("the content has %d octets", n)
+	}
+}
+
+// The connection is lost behind a COMMIT: the message is stored once, and nobody
+// hears of an error, for it is asked what has happened.
+func TestPostgresLostCommit(t *testing.T) {
+	p := newPlace(t, pgtest.Start(t))
+	h := p.open(t, keepAll)
+	other := p.open(t, keepAll)
+	put(t, h, []byte("x"), commitOf(time.Time{}, "a.example")) // statements are prepared now
+	for _, size := range []int{10, 1 << 20} {
+		tx := stream(t, h, size)
+		h.cutNext(map[bool]string{false: execute, true: commit}[size > 1<<16])
+		leased, err := tx.Commit(t.Context(), commitOf(time.Now().Add(time.Hour), "b.example"))
+		if err != nil || len(leased) != 1 {
+			t.Fatalf("Commit: %v", err)
+		}
+		if h.cut {
+			t.Error("nothing was cut")
+		}
+		if n := p.count(t, "SELECT count(*) FROM queue_messages WHERE id = $1", int64(tx.ID())); n != 1 {
+			t.Errorf("stored %d times", n)
+		}
+		set := settled(leased[0])
+		h.cutNext(execute) // of a settlement: it has happened, and the second try finds it so
+		if err := h.Settle(t.Context(), []*queue.Settlement{set}); err != nil || set.Err != queue.ErrLost {
+			t.Errorf("Settle: %v, %v", err, set.Err)
+		}
+		if n := p.count(t, "SELECT count(*) FROM queue_outcomes WHERE message = $1", int64(tx.ID())); n != 1 {
+			t.Errorf("%d outcomes", n)
+		}
+	}
+	// It was delivered by another before the second try: it is not stored again.
+	tx := stream(t, h, 10)
+	h.afterCut = func() {
+		leased, err := other.Lease(context.Background(), queue.LeaseRequest{Destination: "c.example", Max: 1, Now: time.Now(), Until: time.Now().Add(time.Minute)})
+		if err != nil || len(leased) != 1 {
+			t.Errorf("Lease: %v, %v", leased, err)
+			return
+		}
+		set := settled(leased[0])
+		if err := errors.Join(other.Settle(context.Background(), []*queue.Settlement{set}), set.Err); err != nil {
+			t.Error(err)
+		}
+	}
+	h.cutNext(execute)
+	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "c.example")); err != nil {
+		t.Error(err)
+	}
+	if n := p.count(t, "SELECT count(*) FROM queue_messages WHERE id = $1", int64(tx.ID())); n != 0 {
+		t.Error("the message is stored again")
+	}
+}
+
+// A server that is gone costs an error at once, and nothing when it is back.
+func TestPostgresGone(t *testing.T) {
+	server := pgtest.Start(t)
+	p := newPlace(t, server)
+	h := p.open(t, keepAll)
+	large := stream(t, h, 1<<20)
+	leased := put(t, h, []byte("x"), commitOf(time.Now().Add(time.Hour), "a.example"))
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	tx, err := h.Begin(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, call := range map[string]func() error{
+		"Ready":  func() error { _, _, err := h.Ready(t.Context(), time.Now(), "", 1); return err },
+		"Write":  func() error { _, err := large.Write(make([]byte, 1<<20)); return err },
+		"Settle": func() error { return h.Settle(t.Context(), []*queue.Settlement{settled(leased[0])}) },
+		"Stats":  func() error { _, err := h.Stats(t.Context()); return err },
+	} {
+		if err := call(); err == nil || errors.Is(err, queue.ErrFull) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it takes %v to find out that the server is gone", took)
+	}
+	large.Abort()
+	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err == nil {
+		t.Error("Commit works")
+	}
+	tx.Abort()
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	set := settled(leased[0])
+	if err := h.Settle(t.Context(), []*queue.Settlement{set}); err != nil || set.Err != nil {
+		t.Errorf("Settle: %v, %v", err, set.Err)
+	}
+	put(t, h, []byte("x"), commitOf(time.Time{}, "a.example"))
+	put(t, h, make([]byte, 1<<20), commitOf(time.Time{}, "a.example"))
+}
+
+// A server that says nothing any more holds nobody up who does not wait.
+func TestPostgresHangs(t *testing.T) {
+	server := pgtest.Start(t)
+	p := newPlace(t, server)
+	h := p.open(t, nil)
+	leased := put(t, h, []byte("x"), commitOf(time.Now().Add(time.Hour), "a.example"))
+	lock, err := p.admin.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Rollback()
+	if _, err := lock.Exec("LOCK TABLE queue_items IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, _, err := h.Ready(ctx, time.Now(), "", 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Ready: %v", err)
+	}
+	if _, err := h.Extend(ctx, time.Now().Add(2*time.Hour), []queue.Lease{leased[0].Lease}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Extend: %v", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("that took %v", took)
+	}
+	// What was begun ends by itself: lock_timeout.
+	tx := stream(t, h, 10)
+	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err == nil || !strings.Contains(err.Error(), "55P03") {
+		t.Errorf("Commit: %v", err)
+	}
+	if took := time.Since(began); took > 18*time.Second {
+		t.Errorf("that took %v", took)
+	}
+	tx.Abort()
+	lock.Rollback()
+	put(t, h, []byte("x"), commitOf(time.Time{}, "a.example"))
+}
+
+// A server that takes no more connections: those that are there do.
+func TestPostgresTooManyConnections(t *testing.T) {
+	server := pgtest.Start(t, "max_connections=8", "superuser_reserved_connections=0")
+	p := newPlace(t, server)
+	h := p.open(t, nil)
+	var all sync.WaitGroup
+	for range 30 {
+		all.Go(func() {
+			tx, err := h.Begin(t.Context(), -1)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer tx.Abort()
+			_, err = tx.Write(make([]byte, 600<<10))
+			if err == nil {
+				_, err = tx.Commit(t.Context(), commitOf(time.Time{}, "a.example"))
+			}
+			var reply *smtp.Error
+			if errors.As(err, &reply) {
+				t.Errorf("an answer of its own: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	put(t, h, []byte("x"), commitOf(time.Time{}, "a.example"))
+}
+
+// smallPlace is a place with room for a few megabytes.
+func smallPlace(t testing.TB, server *pgtest.Server) *pgPlace {
+	t.Helper()
+	outside, inside := server.Dir()
+	name := fmt.Sprintf("small%d", schemas.Add(1))
+	dir := filepath.Join(outside, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	options := fmt.Sprintf("size=12m,mode=700,uid=%d,gid=%d", server.User(), server.User())
+	if err := syscall.Mount("none", dir, "tmpfs", 0, options); err != nil {
+		t.Skip("a small file system: ", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	if _, err := server.Query(fmt.Sprintf("CREATE TABLESPACE %s LOCATION '%s'", name, filepath.Join(inside, name))); err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t, server, "default_tablespace", name)
+	p.ballast = filepath.Join(dir, "ballast")
+	p.fill(t)
+	return p
+}
+
+func (p *pgPlace) fill(t testing.TB) {
+	if err := os.WriteFile(p.ballast, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeRoom is what an operator does, and then the autovacuum, which frees the room
+// that messages have had. It needs some itself.
+func (p *pgPlace) makeRoom(t testing.TB) {
+	os.Remove(p.ballast)
+	eventually(t, "pieces that are dropped are gone", func() bool {
+		return p.count(t, `SELECT count(*) FROM queue_pieces p
+			WHERE NOT EXISTS (SELECT 1 FROM queue_messages m WHERE m.id = p.message)`) == 0
+	})
+	p.exec(t, "VACUUM queue_pieces, queue_messages, queue_items")
+	p.fill(t)
+}
+
+// A vacuumed handle has room made for each message.
+type vacuumed struct {
+	*handle
+	t testing.TB
+	p *pgPlace
+}
+
+func (v vacuumed) Begin(ctx context.Context, size int64) (queue.Tx, error) {
+	v.p.makeRoom(v.t)
+	return v.handle.Begin(ctx, size)
+}
+
+// A full disk is the sender's to hear of, and passes.
+func TestPostgresDiskFull(t *testing.T) {
+	p := smallPlace(t, pgtest.Start(t))
+	h := p.open(t, nil)
+	var ids []queue.ID
+	var err error
+	content := bytes.Repeat([]byte("0123456789"), 6000)
+	for n := 0; err == nil && n < 1000; n++ {
+		var tx queue.Tx
+		if tx, err = h.Begin(t.Context(), -1); err != nil {
+			break
+		}
+		if _, err = tx.Write(content); err == nil {
+			_, err = tx.Commit(t.Context(), commitOf(time.Time{}, "a.example"))
+		}
+		if err == nil {
+			ids = append(ids, tx.ID())
+		}
+		tx.Abort()
+	}
+	var reply *smtp.Error
+	if !errors.Is(err, queue.ErrFull) || !errors.As(err, &reply) || reply.Reply.Code != 452 {
+		t.Fatalf("after %d messages: %v", len(ids), err)
+	}
+	if len(ids) < 20 {
+		t.Errorf("%d messages", len(ids))
+	}
+	for _, id := range ids {
+		_, c, err := h.Open(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(readAll(t, c), content) {
+			t.Error("another content")
+		}
+	}
+	if n, err := h.Change(t.Context(), queue.Filter{}, queue.Delete, time.Now()); n != len(ids) || err != nil {
+		t.Errorf("Change: %d, %v", n, err)
+	}
+	tx, err := vacuumed{h, t, p}.Begin(t.Context(), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(tx, bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err != nil {
+		t.Error(err)
+	}
+}
