@@ -1,0 +1,61 @@
+package guarantee
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Every message that was answered 250 outlives kill -9 of the relay at any
+// moment, those of start and recovery included.
+func TestGuaranteeKill(t *testing.T) {
+	const sessions = 8
+	l := newLedger()
+	s := startSink(t, l)
+	db := filepath.Join(t.TempDir(), "relay.db")
+	k := keep(t, "relay", "-smarthost", s.addr, "-db", db, "-retry", "50ms")
+	load := startLoad(t, l, sessions, k.dial)
+	kills := scaled(12, 200)
+	for range kills {
+		if rand.IntN(4) == 0 {
+			k.spawn()
+			k.wait(rand.N(100 * time.Millisecond))
+		} else {
+			k.start()
+			k.wait(50*time.Millisecond + rand.N(250*time.Millisecond))
+		}
+		k.kill()
+	}
+	k.start()
+	load.finish()
+	s.calm.Store(true)
+	quiet(t, db)
+	k.stop()
+	c := l.audit(t, outcomes(t, db), true)
+	t.Logf("%d kills: %v", kills, c)
+	if c.accepted < 10*kills {
+		t.Errorf("%d accepted recipients are too few to tell anything", c.accepted)
+	}
+	if c.unknown > sessions*(kills+1)*3 {
+		t.Errorf("%d recipients of unknown fate, of %d sessions and %d kills", c.unknown, sessions, kills)
+	}
+	s.auditDoubled(t, c, kills)
+}
+
+// auditDoubled checks that what was delivered again was underway when something
+// was killed.
+func (s *sink) auditDoubled(t *testing.T, c tally, kills int) {
+	t.Helper()
+	all, most := 0, int64(0)
+	for run, n := range c.doubled {
+		all += n
+		peak, _ := s.runs.Load(run)
+		most = max(most, peak.(*atomic.Int64).Load())
+	}
+	t.Logf("%d transactions were repeated after %d kills; at most %d were underway at a time", all, kills, most)
+	if int64(all) > most*int64(kills) {
+		t.Errorf("%d transactions were repeated after %d kills, and at most %d were underway at a time", all, kills, most)
+	}
+}

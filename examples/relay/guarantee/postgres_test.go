@@ -1,0 +1,130 @@
+//go:build linux && interop
+
+package guarantee
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/internal/pgtest"
+)
+
+// postgresArgs make relays that share a PostgreSQL see soon what another has left.
+var postgresArgs = []string{"-retry", "50ms", "-lease", "2s"}
+
+// Every message that was answered 250 outlives kill -9 of PostgreSQL, and now and
+// then of the relay with it.
+func TestGuaranteePostgresKill(t *testing.T) {
+	const sessions = 8
+	pg := pgtest.Start(t)
+	l := newLedger()
+	l.vague = true // nobody can tell what became of a commit whose reply was lost
+	s := startSink(t, l)
+	k := keep(t, "relay", append([]string{"-smarthost", s.addr, "-db", pg.DSN()}, postgresArgs...)...)
+	k.start()
+	load := startLoad(t, l, sessions, k.dial)
+	kills := scaled(5, 200)
+	for range kills {
+		k.wait(100*time.Millisecond + rand.N(400*time.Millisecond))
+		if err := pg.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		both := rand.IntN(5) == 0
+		if both {
+			k.kill()
+		} else {
+			k.wait(rand.N(200 * time.Millisecond))
+		}
+		if err := pg.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if both {
+			k.start()
+		}
+	}
+	load.finish()
+	s.calm.Store(true)
+	quiet(t, pg.DSN())
+	k.stop()
+	c := l.audit(t, outcomes(t, pg.DSN()), false)
+	t.Logf("%d kills: %v; %v", kills, c, l.declines)
+	if c.accepted < 10*kills {
+		t.Errorf("%d accepted recipients are too few to tell anything", c.accepted)
+	}
+	s.auditDoubled(t, c, kills)
+}
+
+// Of two relays on one PostgreSQL one is killed again and again, and does not come
+// back in the end: the other delivers what it had leased, and nothing is settled
+// twice.
+func TestGuaranteeTwoRelays(t *testing.T) {
+	const sessions = 8
+	pg := pgtest.Start(t)
+	l := newLedger()
+	s := startSink(t, l)
+	args := append([]string{"-smarthost", s.addr, "-db", pg.DSN()}, postgresArgs...)
+	stays, dies := keep(t, "stays", args...), keep(t, "dies", args...)
+	stays.start()
+	dies.start()
+	var gone atomic.Bool
+	var next atomic.Int64
+	load := startLoad(t, l, sessions, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if next.Add(1)%2 == 0 && !gone.Load() {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return dies.dial(ctx, network, addr)
+		}
+		return stays.dial(ctx, network, addr)
+	})
+	kills := scaled(6, 100)
+	for i := range kills {
+		dies.wait(100*time.Millisecond + rand.N(400*time.Millisecond))
+		if i == kills-1 {
+			gone.Store(true)
+		}
+		dies.kill()
+		if i < kills-1 {
+			dies.start()
+		}
+	}
+	load.finish()
+	s.calm.Store(true)
+	quiet(t, pg.DSN())
+	stays.stop()
+	c := l.audit(t, outcomes(t, pg.DSN()), true)
+	t.Logf("%d kills: %v", kills, c)
+	s.auditDoubled(t, c, kills)
+	for run, n := range c.doubled {
+		if run == stays.run() {
+			t.Errorf("%s was never killed, and %d of its transactions were repeated", run, n)
+		}
+	}
+}
+
+// PostgreSQL is not there for a while.
+func TestGuaranteePostgresGone(t *testing.T) {
+	pg := pgtest.Start(t)
+	tr := trouble{dsn: pg.DSN(), vague: true, args: postgresArgs,
+		begin: func(t *testing.T) {
+			if err := pg.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		end: func(t *testing.T) {
+			if err := pg.Restart(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	tr.endure(t)
+}
+
+func TestGuaranteePostgresMemory(t *testing.T) { testMemory(t, func(t *testing.T) string { return pgtest.Start(t).DSN() }) }
+
+func TestGuaranteePostgresDeadDestination(t *testing.T) {
+	testDeadDestination(t, pgtest.Start(t).DSN())
+}
