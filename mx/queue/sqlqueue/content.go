@@ -12,8 +12,13 @@ import (
 const (
 	queryMessage = `SELECT ` + messageColumns + ` FROM queue_messages m WHERE m.id = ?`
 	queryBody    = `SELECT m.body FROM queue_messages m WHERE m.id = ?`
-	queryPiece   = `SELECT p.n, p.data FROM queue_pieces p WHERE p.message = ? AND p.n > ? ORDER BY p.n LIMIT 1`
+	queryPart    = `SELECT p.n, length(p.data), substr(p.data, ?, ?) FROM queue_pieces p WHERE p.message = ? AND p.n >= ? ORDER BY p.n LIMIT 1`
 )
+
+// partSize is how much of a piece is read at a time. Drivers make a new slice for
+// each, and as much again may be garbage: with whole pieces many deliveries at a
+// time would take more than a megabyte each.
+const partSize = 64 << 10
 
 // Open implements queue.Store.
 func (s *Store) Open(ctx context.Context, id queue.ID) (*queue.Message, smtp.Content, error) {
@@ -70,54 +75,55 @@ func (s *Store) openContent(id queue.ID, size int64) (io.ReadCloser, error) {
 	case body != nil || size == 0:
 		return smtp.BytesContent(body).Open()
 	}
-	return &contentReader{s: s, id: id, left: size, last: -1}, nil
+	return &contentReader{s: s, id: id, left: size}, nil
 }
 
-// A contentReader reads a content piece by piece. It has no connection in between.
+// A contentReader reads a content part by part. It has no connection in between.
 type contentReader struct {
-	s     *Store
-	id    queue.ID
-	left  int64 // what is not in piece
-	last  int64 // the piece that was read last
-	piece []byte
-	buf   []byte // piece is of it
-	err   error
+	s    *Store
+	id   queue.ID
+	left int64  // what is not in part
+	n    int64  // the piece that comes next, or goes on,
+	from int64  // after so many octets
+	part []byte // of buf
+	buf  []byte
+	err  error
 }
 
 func (r *contentReader) Read(p []byte) (int, error) {
-	if len(r.piece) == 0 {
+	if len(r.part) == 0 {
 		r.next()
 	}
-	if len(r.piece) == 0 {
+	if len(r.part) == 0 {
 		return 0, r.err
 	}
-	n := copy(p, r.piece)
-	r.piece = r.piece[n:]
+	n := copy(p, r.part)
+	r.part = r.part[n:]
 	return n, nil
 }
 
-// WriteTo hands whole pieces to the writer.
+// WriteTo hands whole parts to the writer.
 func (r *contentReader) WriteTo(w io.Writer) (n int64, err error) {
 	for {
-		if len(r.piece) == 0 {
+		if len(r.part) == 0 {
 			r.next()
 		}
-		if len(r.piece) == 0 {
+		if len(r.part) == 0 {
 			if r.err == io.EOF {
 				return n, nil
 			}
 			return n, r.err
 		}
-		k, err := w.Write(r.piece)
+		k, err := w.Write(r.part)
 		n += int64(k)
-		r.piece = r.piece[k:]
+		r.part = r.part[k:]
 		if err != nil {
 			return n, err
 		}
 	}
 }
 
-// next reads the next piece, or sets err.
+// next reads the next part, or sets err.
 func (r *contentReader) next() {
 	switch {
 	case r.err != nil:
@@ -126,35 +132,40 @@ func (r *contentReader) next() {
 		r.err = io.EOF
 		return
 	}
-	found, err := r.readPiece(context.Background())
+	found, err := r.readPart(context.Background())
 	switch {
 	case err != nil:
 		r.err = wrap("content", err)
 	case !found:
 		r.err = queue.ErrNotFound
 	default:
-		r.piece = r.buf
+		r.part = r.buf
 		r.left = max(0, r.left-int64(len(r.buf)))
 	}
 }
 
-func (r *contentReader) readPiece(ctx context.Context) (found bool, err error) {
+func (r *contentReader) readPart(ctx context.Context) (found bool, err error) {
 	q, done, err := r.s.engine.reader(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	rows, err := q.query(ctx, queryPiece, int64(r.id), r.last)
+	var n, size int64
+	rows, err := q.query(ctx, queryPart, r.from+1, partSize, int64(r.id), r.n)
 	var data sql.RawBytes // is the driver's until the next row
 	err = each(rows, err, func() error {
-		found = true
+		found = n == r.n || r.from == 0
 		r.buf = append(r.buf[:0], data...)
 		return nil
-	}, &r.last, &data)
+	}, &n, &size, &data)
+	r.n, r.from = n, r.from+int64(len(r.buf))
+	if r.from >= size {
+		r.n, r.from = n+1, 0
+	}
 	return found, err
 }
 
 func (r *contentReader) Close() error {
-	r.piece, r.buf, r.err = nil, nil, io.ErrClosedPipe
+	r.part, r.buf, r.err = nil, nil, io.ErrClosedPipe
 	return nil
 }
