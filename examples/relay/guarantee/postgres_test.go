@@ -123,7 +123,9 @@ func TestGuaranteePostgresGone(t *testing.T) {
 	tr.endure(t)
 }
 
-func TestGuaranteePostgresMemory(t *testing.T) { testMemory(t, func(t *testing.T) string { return pgtest.Start(t).DSN() }) }
+func TestGuaranteePostgresMemory(t *testing.T) {
+	testMemory(t, func(t *testing.T) string { return pgtest.Start(t).DSN() })
+}
 
 func TestGuaranteePostgresDeadDestination(t *testing.T) {
 	testDeadDestination(t, pgtest.Start(t).DSN())
