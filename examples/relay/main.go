@@ -125,6 +125,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.IntVar(&r.runner.MaxSiteDeliveries, "deliveries", 20, "deliveries at a time to one destination")
 	flags.DurationVar(&r.runner.Retry, "retry", 5*time.Minute, "time to the second attempt; each later one takes twice as long, up to 4 hours")
 	flags.DurationVar(&r.runner.Lifetime, "lifetime", 5*24*time.Hour, "how long delivery is tried")
+	flags.DurationVar(&r.runner.LeaseTime, "lease", time.Minute, "how long other relays on the same PostgreSQL leave to one that has died what it was delivering")
 	flags.DurationVar(&r.runner.WarnAfter, "warn", 4*time.Hour, "when the sender hears that his mail is late")
 	flags.Int64Var(&r.runner.MaxMessages, "max-messages", 0, "messages in the queue before new ones get 452; 0 means no limit")
 	flags.Int64Var(&r.runner.MinFree, "min-free", 64<<20, "`octets` the disk must have left, lest new messages get 452")
