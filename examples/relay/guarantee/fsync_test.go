@@ -100,6 +100,7 @@ func auditSyncs(t *testing.T, calls []byte, db string) (replies, syncs int) {
 	lastSync := 0                // the line at which the latest of the syncs began that have ended
 	n := 0
 	for line := range bytes.Lines(calls) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
 		n++
 		var c call
 		var thread, rest string
@@ -109,7 +110,7 @@ func auditSyncs(t *testing.T, calls []byte, db string) (replies, syncs int) {
 			if c.what == "write" && strings.Contains(rest, "queued as") && strings.Contains(rest, `"250`) {
 				replies++
 				if lastSync <= lastRead[c.fd] {
-					t.Errorf("line %d: %s: no sync has begun and ended since octets were read at line %d; the last began at %d", n, bytes.TrimSpace(line), lastRead[c.fd], lastSync)
+					t.Errorf("line %d: %s: no sync has begun and ended since octets were read at line %d; the last began at %d", n, line, lastRead[c.fd], lastSync)
 				}
 			}
 			if strings.Contains(rest, "<unfinished ...>") {

@@ -225,8 +225,8 @@ func (l *ledger) below(n int, stop <-chan struct{}) {
 
 // A tally is what an audit has counted.
 type tally struct {
-	messages, accepted, unknown, declined int // recipients but for the first
-	bounced                               int
+	messages, accepted, unknown, declined int            // recipients but for the first
+	kept, bounced                         int            // of the unknown those that are there; recipients that were refused for good
 	doubled                               map[string]int // transactions that another has repeated without the sink's doing, by run
 	dropped                               int            // transactions that the sink has asked for again
 	wrong                                 []string
@@ -237,8 +237,8 @@ func (c tally) String() string {
 	for n := range maps.Values(c.doubled) {
 		doubled += n
 	}
-	return fmt.Sprintf("%d messages; recipients: %d accepted, %d unknown, %d declined, %d bounced; %d transactions doubled by crashes, %d by the sink",
-		c.messages, c.accepted, c.unknown, c.declined, c.bounced, doubled, c.dropped)
+	return fmt.Sprintf("%d messages; recipients: %d accepted, %d unknown (%d of them kept), %d declined, %d bounced; %d transactions doubled by crashes, %d by the sink",
+		c.messages, c.accepted, c.unknown, c.kept, c.declined, c.bounced, doubled, c.dropped)
 }
 
 // audit compares what was promised with what has come and what is recorded, when
@@ -275,11 +275,12 @@ func (l *ledger) compare(outcomes []queue.Outcome, once bool) tally {
 		switch r.fate {
 		case accepted:
 			c.accepted++
-			c.kept(r, statuses)
+			c.has(r, statuses)
 		case unknown:
 			c.unknown++
 			if len(statuses) > 0 || r.done() {
-				c.kept(r, statuses)
+				c.kept++
+				c.has(r, statuses)
 			}
 			for _, other := range r.message.recipients {
 				if other.fate == unknown && other.done() != r.done() {
@@ -333,8 +334,8 @@ func (c *tally) errorf(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
 }
 
-// kept checks a recipient that the relay is responsible for; l.mu is held.
-func (c *tally) kept(r *recipient, statuses []queue.Status) {
+// has checks a recipient that the relay is responsible for; l.mu is held.
+func (c *tally) has(r *recipient, statuses []queue.Status) {
 	if len(statuses) != 1 {
 		c.errorf("%s: %d outcomes, want 1: %v (%d copies, notifications %v)", r.addr, len(statuses), statuses, len(r.copies), r.bounces)
 		return

@@ -108,7 +108,7 @@ func TestGuaranteeTwoRelays(t *testing.T) {
 // PostgreSQL is not there for a while.
 func TestGuaranteePostgresGone(t *testing.T) {
 	pg := pgtest.Start(t)
-	tr := trouble{dsn: pg.DSN(), vague: true, args: postgresArgs,
+	tr := trouble{dsn: pg.DSN(), vague: true, declines: 10, args: postgresArgs,
 		begin: func(t *testing.T) {
 			if err := pg.Kill(); err != nil {
 				t.Fatal(err)
