@@ -15,9 +15,8 @@ import (
 func (r *Runner) deliverAll(j *job) {
 	defer r.s.work.Done()
 	for j != nil {
-		now := j.began
-		if j.Item.expired(now) && j.Message.mustReturn() {
-			r.lateOutcome(j, now)
+		if j.tooLate(j.began) {
+			r.lateOutcome(j, j.began)
 		} else {
 			r.deliver(j)
 			r.outcome(j)
@@ -108,7 +107,7 @@ func verdict(j *job) (found finding, why heard) {
 		switch {
 		case res.Status >= mx.Delivered, !res.Local && (res.Scope == mx.ScopeRecipient || res.Scope == mx.ScopeMessage):
 			return fine, heard{}
-		case res.Status == mx.Deferred && blamesSite(res) && found == nothing && !j.unmoved:
+		case res.Status == mx.Deferred && blamesSite(res) && !errors.Is(res.Err, ErrNotFound) && found == nothing && !j.unmoved:
 			found, why = broken, heard{res.Reply, res.Local, res.Host, res.Err}
 		}
 	}

@@ -37,8 +37,9 @@ func (r *Runner) wantsWarning(env *smtp.Envelope, recipients Recipients) bool {
 	return false
 }
 
-// notice notes what the sender of j is to hear of a recipient, if he wants to.
-func (r *Runner) notice(j *job, action dsn.Action, to Recipient) {
+// notice notes what the sender of j is to hear of a recipient, if he wants to. Expired
+// says that it has failed because its time is over.
+func (r *Runner) notice(j *job, action dsn.Action, to Recipient, expired bool) {
 	if j.Message.Envelope.From.IsNull() {
 		return
 	}
@@ -60,7 +61,7 @@ func (r *Runner) notice(j *job, action dsn.Action, to Recipient) {
 		if to.Reply.Code == 0 {
 			n.Status = dsn.Status{Class: 4, Code: smtp.Enh(4, 7)}
 		}
-	case action == dsn.Failed && j.Item.expired(j.now()) && (to.Reply.Code == 0 || j.Message.mustReturn()):
+	case expired && (to.Reply.Code == 0 || j.Message.mustReturn()):
 		n.Status = dsn.Status{Class: 4, Code: smtp.Enh(4, 7)} // RFC 3463 §3.5: unless the actual problem is known
 		if j.Message.mustReturn() {
 			n.Status.Class = 5 // RFC 2852 §4.1.1
@@ -168,14 +169,6 @@ func (r *Runner) notification(m *Message, n *dsn.Notification) *Commit {
 	new := &NewMessage{Envelope: n.Envelope,
 		TLSOptional: m.TLSOptional && !m.Envelope.MailParams.RequireTLS} // RFC 8689 §5
 	return r.commit(new, now, now)
-}
-
-// now is when j was tried, or else when it was leased.
-func (j *job) now() time.Time {
-	if j.began.IsZero() {
-		return j.since
-	}
-	return j.began.Add(j.took)
 }
 
 // keepUnnotified takes back what cannot be recorded without a notification: the

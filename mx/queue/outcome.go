@@ -56,7 +56,7 @@ func (r *Runner) conclude(j *job, to Recipient, res *mx.Result, now time.Time) {
 		}
 		action = dsn.Relayed // RFC 2852 §4.1: each relay tells
 	}
-	r.notice(j, action, to)
+	r.notice(j, action, to, false)
 }
 
 // conclusions are what a Status that is final means for the queue and for the sender.
@@ -79,10 +79,10 @@ func (r *Runner) carryOn(j *job, to Recipient, now time.Time, late, warn bool) {
 			o.Reply = timeIsOver
 		}
 		j.s.Done = append(j.s.Done, o)
-		r.notice(j, dsn.Failed, to)
+		r.notice(j, dsn.Failed, to, true)
 		return
 	case warn:
-		r.notice(j, dsn.Delayed, to)
+		r.notice(j, dsn.Delayed, to, false)
 	}
 	j.s.Left = append(j.s.Left, to)
 }
@@ -93,7 +93,7 @@ var timeIsOver = smtp.Reply{Code: 451, Enhanced: smtp.Enh(4, 7), Text: "the time
 func (r *Runner) lateOutcome(j *job, now time.Time) {
 	it := &j.Item
 	j.s = Settlement{Lease: j.Lease, Due: it.Due, Warn: it.Warn, Attempts: it.Attempts}
-	late, warn := it.expired(now), it.warns(now)
+	late, warn := it.expired(now) || j.tooLate(now), it.warns(now)
 	why := r.lastHeard(j.site)
 	for _, to := range it.Recipients {
 		if to.Reply.Code == 0 { // it was not tried, since nothing got through

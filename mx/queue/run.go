@@ -57,13 +57,16 @@ func (r *Runner) run(ctx context.Context) error {
 }
 
 // stop begins the end. Mu is held.
-func (s *scheduler) stop() {
+func (r *Runner) stop() {
+	s := &r.s
 	switch s.phase {
 	case phaseUnused: // Run returns at once
 		s.phase = phaseOver
 		close(s.ended)
 	case phaseActive:
 		s.phase = phaseStopping
+		r.emptyBacklogs()
+		s.checkIdle()
 	}
 }
 
@@ -115,10 +118,6 @@ func (r *Runner) look() {
 		}
 		now := time.Now()
 		s.mu.Lock()
-		if s.phase == phaseStopping {
-			r.emptyBacklogs()
-			s.checkIdle()
-		}
 		if !s.nextRest.IsZero() && !now.Before(s.nextRest) || now.Sub(s.swept) >= remember {
 			s.sweep(now)
 			r.proceed(now)

@@ -63,7 +63,8 @@ type Runner struct {
 	// twice as long, up to MaxRetry, give or take a fifth. If zero, 5 minutes and 4
 	// hours (RFC 5321 §4.5.4.1).
 	Retry, MaxRetry time.Duration
-	// Lifetime is how long delivery is tried. If zero, 5 days (RFC 5321 §4.5.4.1).
+	// Lifetime is how long delivery is tried. If zero, 5 days (RFC 5321 §4.5.4.1). What
+	// has waited for an attempt past its time, since nobody ran, gets that one.
 	Lifetime time.Duration
 	// WarnAfter is when the sender hears that his message is late, if he wants to:
 	// see dsn.Composer.NotifyDelay. If zero, 4 hours. If negative, he does not, unless
@@ -137,9 +138,8 @@ func (r *Runner) Run(ctx context.Context) error {
 func (r *Runner) Shutdown(ctx context.Context) error {
 	s := r.scheduler()
 	s.mu.Lock()
-	s.stop()
+	r.stop()
 	s.mu.Unlock()
-	s.wake()
 	select {
 	case <-s.ended:
 		return nil

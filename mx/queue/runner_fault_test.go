@@ -452,3 +452,40 @@ func TestCommitFails(t *testing.T) {
 		}
 	})
 }
+
+// A process that was stopped for longer than its leases last extends them before it
+// leases anything: it does not take its own items for somebody's who is gone.
+func TestStoppedProcess(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.LeaseTime = 30 * time.Second; r.SiteDeliveries = 1 }, func(s *stage) {
+		s.does("example.net", after(10*time.Minute, well))
+		s.send("", "b@example.net")
+		s.sleep(time.Second)
+		asleep := time.Now().Add(5 * time.Minute) // whatever goes to the store hangs as long
+		s.store.before = func(string) { time.Sleep(time.Until(asleep)) }
+		s.send("", "c@example.com")
+		s.sleep(20 * time.Minute)
+		s.want("b@example.net delivered", "c@example.com delivered")
+		if n := len(s.times("example.net")); n != 1 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+// A message that an operator has deleted while it was leased is not the destination's
+// fault.
+func TestDeletedMessage(t *testing.T) {
+	play(t, nil, func(s *stage) {
+		s.does("example.net", func(_ context.Context, m *mx.Message) []mx.Result {
+			s.store.Change(s.ctx, queue.Filter{}, queue.Delete, time.Now())
+			_, err := m.Content.Open()
+			return each(m, mx.Result{Scope: mx.ScopeLocal, Local: true, Err: err, Reply: unreachable.Reply})
+		})
+		for range 20 {
+			s.send("a@example.org", "b@example.net")
+			s.sleep(time.Second)
+		}
+		if len(s.sites) > 0 || len(s.tries) != 20 || len(s.notes) > 0 {
+			t.Errorf("%d attempts, %v, %v", len(s.tries), s.sites, s.notes)
+		}
+	})
+}

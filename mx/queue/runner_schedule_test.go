@@ -412,3 +412,23 @@ func TestIdle(t *testing.T) {
 		}
 	})
 }
+
+// With less than a second left, BY= cannot be passed on: the time is over.
+func TestLastSecond(t *testing.T) {
+	for _, test := range []struct {
+		left time.Duration
+		want string
+	}{{1500 * time.Millisecond, "b@example.net delivered"}, {time.Second, "b@example.net delivered"}, {999 * time.Millisecond, "b@example.net expired"}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, nil)
+			s.sendWith(by(time.Minute, smtp.DeliverReturn), "", "b@example.net")
+			s.sleep(time.Minute - test.left)
+			s.run()
+			s.want(test.want)
+			if test.want != "b@example.net expired" && s.tries[0].m.Envelope.Validate() != nil {
+				t.Errorf("%+v", s.tries[0].m.Envelope.MailParams)
+			}
+			s.stop()
+		})
+	}
+}

@@ -84,16 +84,17 @@ func passedOn(m *Message, now time.Time) smtp.MailParams {
 // (RFC 2852 §4).
 func (m *Message) mustReturn() bool { return m.Envelope.MailParams.By.Mode == smtp.DeliverReturn }
 
+// tooLate reports whether l must not be delivered any more: there is no whole second
+// left that could be passed on.
+func (l *Leased) tooLate(now time.Time) bool {
+	return l.Message.mustReturn() && l.Item.expired(now.Add(time.Second-1))
+}
+
 // expired reports whether the item is to be given up.
 func (it *Item) expired(now time.Time) bool { return !it.Expires.IsZero() && !now.Before(it.Expires) }
 
 // warns reports whether it is time to tell the sender that the item is late.
 func (it *Item) warns(now time.Time) bool { return !it.Warn.IsZero() && !now.Before(it.Warn) }
-
-// late is when the item has to be looked at, due or not; zero if never.
-func late(expires, warn time.Time) time.Time {
-	return earlier(expires, warn)
-}
 
 // earlier returns the earlier of two times, of which a zero one does not count.
 func earlier(a, b time.Time) time.Time {

@@ -144,7 +144,8 @@ type Settlement struct {
 	Due, Warn time.Time
 	Attempts  int
 	// Spawn are messages to be committed in the same transaction: notifications.
-	// They are aborted if the settlement does not happen.
+	// They are aborted where Err is ErrLost. When Settle fails, they stay what they were:
+	// who has made them tries again, or aborts them.
 	Spawn []Spawn
 
 	// Err is set by Settle: nil, or ErrLost if the lease was, and nothing has
