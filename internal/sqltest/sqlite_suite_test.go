@@ -20,10 +20,9 @@ func TestSQLite(t *testing.T) {
 			}}
 		}
 	}
-	for name, inline := range map[string]int{"Inline": 64 << 10, "Pieces": -1} {
+	for name, inline := range map[string]int{"Inline": 64 << 10, "Pieces": -1} { // one after another: memory is measured
 		opts := &sqlqueue.Options{KeepOutcomes: years, InlineSize: inline}
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			queuetest.Run(t, queuetest.Harness{
 				New:        place("", opts),
 				NewSmall:   place("?_pragma=max_page_count(2000)", opts), // 8 MB
