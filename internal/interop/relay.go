@@ -88,7 +88,7 @@ func startRelay(t *testing.T, certs certificates, o relayOptions) *relay {
 	put("users", users, 0o600)
 	y.argv = append([]string{in("relay"), "-hostname", o.hostname, "-domains", o.domains, "-users", in("users"), "-db", y.db,
 		"-listen", address(y.mx), "-submission", address(y.submission), "-cert", in("cert.pem"), "-key", in("key.pem"),
-		"-resolver", o.resolver}, o.more...)
+		"-resolver", o.resolver, "-poll", "1s"}, o.more...)
 	if o.key != nil {
 		put("dkim.pem", o.key.pem(t), 0o600)
 		y.argv = append(y.argv, "-dkim-key", in("dkim.pem"), "-dkim-selector", o.key.selector)
