@@ -324,6 +324,18 @@ func TestPostgresTakeOver(t *testing.T) {
 		}
 		took = append(took, leased...)
 	}
+	late := make([]*queue.Settlement, messages)
+	for i, l := range had {
+		late[i] = settled(l)
+	}
+	if err := a.Settle(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range late {
+		if s.Err != queue.ErrLost {
+			t.Fatalf("Settle of a lease that was taken over: %v", s.Err)
+		}
+	}
 	// Both settle all at the same time, again and again.
 	var mu sync.Mutex
 	done := map[string]int{}

@@ -222,10 +222,54 @@ func TestPostgresGone(t *testing.T) {
 	}
 	put(t, h, []byte("x"), commitOf(time.Time{}, "a.example"))
 	put(t, h, make([]byte, 1<<20), commitOf(time.Time{}, "a.example"))
+	// Nobody meets with a connection to a server that was started anew since.
+	for what, call := range map[string]func() error{
+		"Stats":  func() error { _, err := h.Stats(t.Context()); return err },
+		"Ready":  func() error { _, _, err := h.Ready(t.Context(), time.Now(), "", 1); return err },
+		"Commit": func() error { put(t, h, []byte("x"), commitOf(time.Time{}, "a.example")); return nil },
+		"Change": func() error { _, err := h.Change(t.Context(), queue.Filter{}, queue.Hold, time.Now()); return err },
+	} {
+		if err := server.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Nobody can tell for a while what has become of a COMMIT: the error says so, and
+// the message that was stored is whole although it was given up.
+func TestPostgresUncertainCommit(t *testing.T) {
+	t.Parallel() // it takes its time
+	p := newPlace(t, pgtest.Start(t))
+	h := p.open(t, keepAll)
+	tx := stream(t, h, 1<<20)
+	h.afterCut = func() { h.refuse(true) }
+	h.cutNext(commit)
+	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err == nil || !strings.Contains(err.Error(), "may be stored") {
+		t.Errorf("Commit: %v", err)
+	}
+	tx.Abort()
+	h.refuse(false)
+	other := stream(t, h, 1<<20) // its pieces are dropped after the others
+	other.Abort()
+	eventually(t, "pieces are dropped", func() bool {
+		return p.count(t, "SELECT count(*) FROM queue_pieces WHERE message = $1", int64(other.ID())) == 0
+	})
+	h.Close() // in the end
+	_, content, err := p.open(t, nil).Open(t.Context(), tx.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readAll(t, content)); n != 1<<20 {
+		t.Errorf("the content has %d octets", n)
+	}
 }
 
 // A server that says nothing any more holds nobody up who does not wait.
 func TestPostgresHangs(t *testing.T) {
+	t.Parallel() // it takes its time
 	server := pgtest.Start(t)
 	p := newPlace(t, server)
 	h := p.open(t, nil)

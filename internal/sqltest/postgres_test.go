@@ -130,6 +130,13 @@ func (h *handle) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return w, nil
 }
 
+// refuse lets no connection be made, or lets it again.
+func (h *handle) refuse(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dead = on
+}
+
 // crash ends the handle as the end of its process does.
 func (h *handle) crash() {
 	h.mu.Lock()
