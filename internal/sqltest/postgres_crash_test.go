@@ -48,6 +48,7 @@ func (l *load) run(h *handle) {
 	for range 2 {
 		l.running.Go(func() { l.loop(h, func() { l.deliver(h) }) })
 	}
+	l.running.Go(func() { l.loop(h, func() { l.operate(h) }) })
 }
 
 func (l *load) loop(h *handle, do func()) {
@@ -119,6 +120,14 @@ func (l *load) deliver(h *handle) {
 	}
 }
 
+// operate is what operators do to all items.
+func (l *load) operate(h *handle) {
+	for _, do := range []queue.Action{queue.Hold, queue.Retry, queue.Release} {
+		h.Change(context.Background(), queue.Filter{}, do, time.Now())
+	}
+	wait(20 * time.Millisecond)
+}
+
 // settle reads what was leased and settles it; some are left for others to take
 // over.
 func (l *load) settle(h *handle, leased []*queue.Leased) {
@@ -152,6 +161,9 @@ func (l *load) check(h *handle) {
 	t := l.t
 	close(l.stop)
 	l.running.Wait()
+	if _, err := h.Change(t.Context(), queue.Filter{}, queue.Release, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	l.drain(h)
 	outcomes := map[queue.ID]map[smtp.ForwardPath]int{}
 	for o, err := range h.Outcomes(t.Context(), 0) {
@@ -266,6 +278,9 @@ func wait(d time.Duration) { <-time.After(d) }
 // noneLeft checks that no row is left that does not belong to anything.
 func (p *pgPlace) noneLeft(t *testing.T) {
 	t.Helper()
+	if n := p.count(t, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
 	for _, table := range []string{"queue_messages", "queue_items"} {
 		if n := p.count(t, "SELECT count(*) FROM "+table); n != 0 {
 			t.Errorf("%d rows are left in %s", n, table)
