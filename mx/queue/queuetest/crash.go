@@ -126,6 +126,9 @@ func closed(e *env) {
 	e.s.Close() // a second time does no harm
 	o := e.other()
 	o.want(len(o.scan(queue.Filter{})) == 1, "the message is gone with Close")
+	if e.h.Shared {
+		o.want(len(o.lease("a", 1, 9, 20)) == 0, "a lease ends with Close, though another might go on")
+	}
 	o.settled(done(o.lease1("a", 10, 20)))
 	o.empty()
 }

@@ -133,7 +133,8 @@ func readyMilliseconds(e *env) {
 }
 
 // readyCost: with many items of one destination it costs about as much as with
-// few. A store that looks at each takes a thousand times as long.
+// few. A store that looks at each takes a thousand times as long. The best of 20
+// is what counts, so that a busy machine does not.
 func readyCost(e *env) {
 	ready := func() time.Duration {
 		best := time.Hour
@@ -153,9 +154,9 @@ func readyCost(e *env) {
 	e.put("x\r\n", item("one", 0))
 	fill(10)
 	few := ready()
-	fill(10_000)
-	if many := ready(); many > 50*few+5*time.Millisecond {
-		e.Errorf("Ready takes %v with 10,000 items of a destination, %v with 10", many, few)
+	fill(20_000)
+	if many := ready(); many > 10*few+500*time.Microsecond {
+		e.Errorf("Ready takes %v with 20,000 items of a destination, %v with 10", many, few)
 	}
 	began := time.Now()
 	for range 50 {
@@ -164,6 +165,6 @@ func readyCost(e *env) {
 		}
 	}
 	if took := time.Since(began); took > 5*time.Second {
-		e.Errorf("50 items of 10,000 took %v", took)
+		e.Errorf("50 items of 20,000 took %v", took)
 	}
 }
