@@ -27,7 +27,7 @@ func TestStoreFails(t *testing.T) {
 				s.sleep(time.Second)
 				s.store.breaksAt(method, errDisk)
 				s.sleep(10 * time.Minute)
-				if n := len(s.tries); n > 30 || method == "" && n > 10 || method == "Settle" && n > 25 {
+				if n := len(s.tried()); n > 30 || method == "" && n > 10 || method == "Settle" && n > 25 {
 					t.Errorf("%d attempts", n)
 				}
 				n := len(s.outcomes())
@@ -45,7 +45,7 @@ func TestStoreFails(t *testing.T) {
 				if n := len(s.outcomes()); n != 30 {
 					t.Errorf("%d outcomes", n)
 				}
-				if n := len(s.tries); n != 30 {
+				if n := len(s.tried()); n != 30 {
 					t.Errorf("%d attempts in the end", n)
 				}
 				if s.log.has("the store fails") && !s.log.has("the store works again") {
@@ -78,8 +78,8 @@ func TestOneSettlementFails(t *testing.T) {
 		}
 		poison.id.Store(0)
 		s.sleep(time.Minute)
-		if n := len(s.outcomes()); n != 41 || len(s.tries) != 41 {
-			t.Errorf("%d outcomes of %d attempts", n, len(s.tries))
+		if n := len(s.outcomes()); n != 41 || len(s.tried()) != 41 {
+			t.Errorf("%d outcomes of %d attempts", n, len(s.tried()))
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestBadDeliverer(t *testing.T) {
 				synctest.Wait()
 				s.want(test.outcome...)
 				if test.log != "" && !s.log.has(test.log) {
-					t.Errorf("not logged: %s", s.log.b.String())
+					t.Errorf("not logged: %s", s.log.String())
 				}
 				for _, it := range s.items() {
 					if to := it.Recipients[0]; it.Attempts != 1 || to.Reply.Code != 451 || !to.Local {
@@ -152,7 +152,7 @@ func TestLeasesAreKept(t *testing.T) {
 		s.sleep(time.Hour)
 		s.want("b@example.net delivered")
 		if s.log.has("lost") {
-			t.Error(s.log.b.String())
+			t.Error(s.log.String())
 		}
 	})
 }
@@ -176,8 +176,8 @@ func TestLostLease(t *testing.T) {
 			t.Errorf("cut short by %v", why)
 		}
 		s.want("b@example.net deleted")
-		if len(s.settled) > 0 || !s.log.has("lease of an item is lost") {
-			t.Errorf("settled %v, logged %s", s.settled, s.log.b.String())
+		if len(s.done()) > 0 || !s.log.has("lease of an item is lost") {
+			t.Errorf("settled %v, logged %s", s.done(), s.log.String())
 		}
 		if a := s.r.Activity(); a.Deliveries+a.Settling != 0 {
 			t.Errorf("%+v", a)
@@ -193,7 +193,7 @@ func TestLostInBacklog(t *testing.T) {
 			s.send("", "b@example.net")
 		}
 		s.sleep(time.Second)
-		n := len(s.tries)
+		n := len(s.tried())
 		s.does("example.net", after(5*time.Minute, well))
 		s.send("", "b@example.net")
 		id := s.send("", "c@example.net")
@@ -216,8 +216,8 @@ func TestLostInBacklog(t *testing.T) {
 			t.Errorf("what has waited for long is not for others: %v", err)
 		}
 		s.sleep(10 * time.Minute)
-		if got := len(s.outcomes()); got != 23 || len(s.tries) != n+2 {
-			t.Errorf("%d outcomes, %d attempts more", got, len(s.tries)-n)
+		if got := len(s.outcomes()); got != 23 || len(s.tried()) != n+2 {
+			t.Errorf("%d outcomes, %d attempts more", got, len(s.tried())-n)
 		}
 	})
 }
@@ -281,8 +281,8 @@ func TestShutdown(t *testing.T) {
 		if d := time.Since(begun); d != 9*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		if n := len(s.outcomes()); n != underway || len(s.tries) != underway {
-			t.Errorf("%d outcomes of %d attempts", n, len(s.tries))
+		if n := len(s.outcomes()); n != underway || len(s.tried()) != underway {
+			t.Errorf("%d outcomes of %d attempts", n, len(s.tried()))
 		}
 		stats, _ := s.store.Stats(s.ctx)
 		if stats.Leased != 0 || stats.Items != int64(10-underway) {
@@ -347,8 +347,8 @@ func TestCutShort(t *testing.T) {
 						t.Errorf("%+v", it)
 					}
 				}
-				if len(s.sites) > 0 {
-					t.Errorf("%v", s.sites)
+				if len(s.rests()) > 0 {
+					t.Errorf("%v", s.rests())
 				}
 			})
 		})
@@ -359,15 +359,16 @@ func TestCutShort(t *testing.T) {
 func TestShutdownWithoutStore(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, nil)
+			s := newStage(t, func(r *queue.Runner) {
+				if hangs {
+					r.Store = &hanging{r.Store}
+				}
+			})
 			s.run()
 			s.does("example.net", after(time.Second, well))
 			s.send("a@example.org", "b@example.net")
 			s.send("a@example.org", "c@example.net")
-			hang := &hanging{Store: s.store.Store}
-			if hangs {
-				s.store.Store = hang
-			} else {
+			if !hangs {
 				s.store.breaks(errDisk)
 			}
 			s.sleep(time.Minute)
@@ -384,7 +385,7 @@ func TestShutdownWithoutStore(t *testing.T) {
 				t.Errorf("Run took %v to end", d)
 			}
 			if !s.log.has("could not be recorded") {
-				t.Errorf("not logged: %s", s.log.b.String())
+				t.Errorf("not logged: %s", s.log.String())
 			}
 			s.ran = nil
 		})
@@ -405,12 +406,12 @@ func TestCommitAtTheEnd(t *testing.T) {
 		s := newStage(t, func(r *queue.Runner) { r.LeaseTime = time.Hour })
 		s.run()
 		in := make(chan struct{})
-		s.store.before = func(method string) {
+		s.store.hook(func(method string) {
 			if method == "Commit" {
 				close(in)
 				time.Sleep(time.Minute)
 			}
-		}
+		})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -447,8 +448,8 @@ func TestCommitFails(t *testing.T) {
 		s.send("", "b@example.net")
 		synctest.Wait()
 		s.want("b@example.net delivered")
-		if len(s.tries) != 1 || s.store.called("Lease") != 0 {
-			t.Errorf("%d attempts, %d leases", len(s.tries), s.store.called("Lease"))
+		if len(s.tried()) != 1 || s.store.called("Lease") != 0 {
+			t.Errorf("%d attempts, %d leases", len(s.tried()), s.store.called("Lease"))
 		}
 	})
 }
@@ -461,7 +462,7 @@ func TestStoppedProcess(t *testing.T) {
 		s.send("", "b@example.net")
 		s.sleep(time.Second)
 		asleep := time.Now().Add(5 * time.Minute) // whatever goes to the store hangs as long
-		s.store.before = func(string) { time.Sleep(time.Until(asleep)) }
+		s.store.hook(func(string) { time.Sleep(time.Until(asleep)) })
 		s.send("", "c@example.com")
 		s.sleep(20 * time.Minute)
 		s.want("b@example.net delivered", "c@example.com delivered")
@@ -484,8 +485,8 @@ func TestDeletedMessage(t *testing.T) {
 			s.send("a@example.org", "b@example.net")
 			s.sleep(time.Second)
 		}
-		if len(s.sites) > 0 || len(s.tries) != 20 || len(s.notes) > 0 {
-			t.Errorf("%d attempts, %v, %v", len(s.tries), s.sites, s.notes)
+		if len(s.rests()) > 0 || len(s.tried()) != 20 || len(s.told()) > 0 {
+			t.Errorf("%d attempts, %v, %v", len(s.tried()), s.rests(), s.told())
 		}
 	})
 }

@@ -52,20 +52,20 @@ func TestNotifications(t *testing.T) {
 				id := s.sendWith(test.set, test.from, "b@example.net")
 				s.sleep(time.Second)
 				if test.want == 0 {
-					if len(s.notes) != 0 || len(s.times("example.org")) != 0 {
-						t.Errorf("%+v", s.notes)
+					if len(s.told()) != 0 || len(s.times("example.org")) != 0 {
+						t.Errorf("%+v", s.told())
 					}
 					s.store.Change(s.ctx, queue.Filter{}, queue.Delete, time.Now())
 					return
 				}
-				if len(s.notes) != 1 || len(s.times("example.org")) != 1 {
-					t.Fatalf("%d notifications, %d on the way", len(s.notes), len(s.times("example.org")))
+				if len(s.told()) != 1 || len(s.times("example.org")) != 1 {
+					t.Fatalf("%d notifications, %d on the way", len(s.told()), len(s.times("example.org")))
 				}
-				m := s.tries[len(s.tries)-1].m
+				m := s.tried()[len(s.tried())-1].m
 				if !m.Envelope.From.IsNull() || m.Envelope.Recipients[0].To.String() != "<a@example.org>" {
 					t.Errorf("%+v", m.Envelope)
 				}
-				r := s.notes[0].Report.Recipients[0]
+				r := s.told()[0].Report.Recipients[0]
 				if r.Action != test.want || r.LogID != id.String() || r.RemoteMTA.Text != "mx.example.net" ||
 					r.LastAttempt.Sub(s.began) != 0 || r.Diagnostic.IsZero() {
 					t.Errorf("%+v", r)
@@ -134,15 +134,15 @@ func TestWarningWithAttempt(t *testing.T) {
 		}))
 		s.send("a@example.org", "b@example.net", "c@example.net")
 		s.sleep(11 * time.Second)
-		if len(s.notes) != 1 || len(s.notes[0].Report.Recipients) != 2 {
-			t.Fatalf("%+v", s.notes)
+		if len(s.told()) != 1 || len(s.told()[0].Report.Recipients) != 2 {
+			t.Fatalf("%+v", s.told())
 		}
-		if r := s.notes[0].Report.Recipients; r[0].Action != dsn.Failed || r[1].Action != dsn.Delayed {
+		if r := s.told()[0].Report.Recipients; r[0].Action != dsn.Failed || r[1].Action != dsn.Delayed {
 			t.Errorf("%+v", r)
 		}
 		s.sleep(time.Minute)
-		if len(s.notes) != 1 {
-			t.Errorf("%d notifications", len(s.notes))
+		if len(s.told()) != 1 {
+			t.Errorf("%d notifications", len(s.told()))
 		}
 	})
 }
@@ -163,8 +163,8 @@ func TestNotificationTLS(t *testing.T) {
 		s.sendWith(func(m *queue.NewMessage) { m.Envelope.MailParams.RequireTLS = true; m.TLSOptional = true }, "a@example.org", "b@example.net")
 		s.sleep(time.Second)
 		s.want("b@example.net failed", "a@example.org delivered")
-		if n := len(s.times("example.org")); n != 2 || s.tries[1].m.TLSOptional || s.notes[0].Report.Returned != smtp.RetHeaders {
-			t.Errorf("%d attempts, %+v", n, s.notes[0].Report)
+		if n := len(s.times("example.org")); n != 2 || s.tried()[1].m.TLSOptional || s.told()[0].Report.Returned != smtp.RetHeaders {
+			t.Errorf("%d attempts, %+v", n, s.told()[0].Report)
 		}
 		// another message keeps it whatever happens
 		s.sendWith(func(m *queue.NewMessage) { m.Envelope.MailParams.RequireTLS = true }, "b@example.com", "c@example.org")
@@ -175,7 +175,7 @@ func TestNotificationTLS(t *testing.T) {
 		s.does("example.net", refuses)
 		s.sendWith(func(m *queue.NewMessage) { m.TLSOptional = true }, "a@example.org", "b@example.net")
 		s.sleep(time.Second)
-		if !s.tries[0].m.TLSOptional || !s.tries[1].m.TLSOptional {
+		if !s.tried()[0].m.TLSOptional || !s.tried()[1].m.TLSOptional {
 			t.Error("TLS-Required: No was not passed on")
 		}
 	})
@@ -203,7 +203,7 @@ func TestNotificationStoreFails(t *testing.T) {
 			s.store.breaks(nil)
 			s.sleep(time.Minute)
 			s.want("b@example.net failed", "a@example.org delivered", "b@example.com failed", "a@example.org delivered")
-			if r := s.notes[1].Report; r.Returned != "" {
+			if r := s.told()[1].Report; r.Returned != "" {
 				t.Errorf("returned %q", r.Returned) // since what was at fault was not known
 			}
 		})
@@ -252,8 +252,8 @@ func TestNotificationUnreadableContent(t *testing.T) {
 		s.send("a@example.org", "b@example.net")
 		s.sleep(time.Minute)
 		s.want("b@example.net failed", "a@example.org delivered")
-		if s.notes[0].Report.Returned != "" {
-			t.Errorf("%+v", s.notes[0].Report)
+		if s.told()[0].Report.Returned != "" {
+			t.Errorf("%+v", s.told()[0].Report)
 		}
 	})
 }

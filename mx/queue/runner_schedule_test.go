@@ -27,7 +27,7 @@ func TestHandOff(t *testing.T) {
 		if at := slices.Concat(s.times("example.net"), s.times("example.com")); len(at) != 2 || at[0]+at[1] != 0 {
 			t.Errorf("tried at %v", at)
 		}
-		to := s.tries[slices.IndexFunc(s.tries, func(t try) bool { return t.destination == "example.net" })]
+		to := s.tried()[slices.IndexFunc(s.tried(), func(t try) bool { return t.destination == "example.net" })]
 		if r := to.m.Envelope.Recipients; len(r) != 2 || r[0].To.Local != "b" || r[1].To.Local != "c" {
 			t.Errorf("recipients %v", r)
 		}
@@ -130,11 +130,11 @@ func TestMixedResults(t *testing.T) {
 		}
 		s.does("example.net", well)
 		s.sleep(10 * time.Minute)
-		if got := s.tries[len(s.tries)-1].m.Envelope.Recipients; len(got) != 2 {
+		if got := s.tried()[len(s.tried())-1].m.Envelope.Recipients; len(got) != 2 {
 			t.Errorf("tried again: %v", got)
 		}
-		if len(s.settled) != 5 {
-			t.Errorf("%d outcomes were told", len(s.settled))
+		if len(s.done()) != 5 {
+			t.Errorf("%d outcomes were told", len(s.done()))
 		}
 	})
 }
@@ -162,8 +162,8 @@ func TestExpiry(t *testing.T) {
 				s.does("example.net", test.act)
 				s.sendWith(test.set, "a@example.org", "b@example.net")
 				s.sleep(test.at - time.Second)
-				if s.want(); len(s.tries) < test.attempts {
-					t.Errorf("%d attempts", len(s.tries))
+				if s.want(); len(s.tried()) < test.attempts {
+					t.Errorf("%d attempts", len(s.tried()))
 				}
 				n := len(s.times("example.net"))
 				s.sleep(15 * time.Second)
@@ -171,10 +171,10 @@ func TestExpiry(t *testing.T) {
 				if got := len(s.times("example.net")); got != n {
 					t.Errorf("%d more attempts", got-n)
 				}
-				if len(s.notes) != 1 {
-					t.Fatalf("%d notifications", len(s.notes))
+				if len(s.told()) != 1 {
+					t.Fatalf("%d notifications", len(s.told()))
 				}
-				r := s.notes[0].Report.Recipients[0]
+				r := s.told()[0].Report.Recipients[0]
 				if r.Action != dsn.Failed || r.Status.String() != test.status || r.Diagnostic.Text != test.reply || r.LogID == "" {
 					t.Errorf("%+v", r)
 				}
@@ -201,10 +201,10 @@ func TestExpiryWithoutAttempt(t *testing.T) {
 		synctest.Wait() // it rests now
 		s.sendWith(func(m *queue.NewMessage) { m.Lifetime = 20 * time.Second }, "a@example.org", "b@example.net")
 		s.sleep(40 * time.Second)
-		if len(s.notes) != 1 {
-			t.Fatalf("%d notifications", len(s.notes))
+		if len(s.told()) != 1 {
+			t.Fatalf("%d notifications", len(s.told()))
 		}
-		r := s.notes[0].Report.Recipients[0]
+		r := s.told()[0].Report.Recipients[0]
 		if r.Final.Text != "b@example.net" || r.Diagnostic.Text != "451 4.4.1 no connection to the host" || r.Status.String() != "4.4.1" {
 			t.Errorf("%+v", r)
 		}
@@ -216,7 +216,7 @@ func TestExpiryWithoutAttempt(t *testing.T) {
 		s.run()
 		s.sleep(time.Second)
 		s.want("b@example.net expired", "a@example.org delivered")
-		if r := s.notes[0].Report.Recipients[0]; r.Status.String() != "5.4.7" || !r.Diagnostic.IsZero() {
+		if r := s.told()[0].Report.Recipients[0]; r.Status.String() != "5.4.7" || !r.Diagnostic.IsZero() {
 			t.Errorf("%+v", r)
 		}
 		s.stop()
@@ -272,22 +272,22 @@ func TestWarning(t *testing.T) {
 				s.sendWith(test.set, test.from, "b@example.net")
 				if test.at > 0 {
 					s.sleep(test.at - time.Second)
-					if len(s.notes) != 0 {
+					if len(s.told()) != 0 {
 						t.Errorf("too early")
 					}
 					s.sleep(15 * time.Second)
 				}
 				s.sleep(24 * time.Hour)
 				if test.at == 0 {
-					if len(s.notes) > 0 {
-						t.Errorf("%v", s.notes[0].Report)
+					if len(s.told()) > 0 {
+						t.Errorf("%v", s.told()[0].Report)
 					}
 					return
 				}
-				if len(s.notes) != 1 {
-					t.Fatalf("%d notifications", len(s.notes))
+				if len(s.told()) != 1 {
+					t.Fatalf("%d notifications", len(s.told()))
 				}
-				r := s.notes[0].Report.Recipients[0]
+				r := s.told()[0].Report.Recipients[0]
 				if r.Action != dsn.Delayed || r.RetryUntil.IsZero() || r.Status.Class != 4 {
 					t.Errorf("%+v", r)
 				}
@@ -312,12 +312,12 @@ func TestParameters(t *testing.T) {
 		if at := slices.Concat(s.times("example.net"), s.times("example.com"), s.times("due.example")); !slices.Equal(at, []time.Duration{time.Hour, 3 * time.Hour, 4 * time.Hour}) {
 			t.Errorf("tried at %v", at)
 		}
-		p := s.tries[0].m.Envelope.MailParams
+		p := s.tried()[0].m.Envelope.MailParams
 		want := smtp.MailParams{Priority: smtp.NewPriority(4), EnvID: "x", By: smtp.DeliverBy{Within: time.Hour, Mode: smtp.DeliverReturn, Trace: true}}
 		if p.By != want.By || p.Hold != want.Hold || p.Priority != want.Priority || p.EnvID != want.EnvID {
 			t.Errorf("passed on %+v", p)
 		}
-		if !s.tries[1].m.Envelope.MailParams.Hold.IsZero() {
+		if !s.tried()[1].m.Envelope.MailParams.Hold.IsZero() {
 			t.Error("HOLDUNTIL was passed on")
 		}
 	})
@@ -337,7 +337,7 @@ func TestTimeOfMAIL(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got := s.tries[0].m.Envelope.MailParams.By.Within; got != 50*time.Minute {
+		if got := s.tried()[0].m.Envelope.MailParams.By.Within; got != 50*time.Minute {
 			t.Errorf("%v is left", got)
 		}
 	})
@@ -408,7 +408,7 @@ func TestIdle(t *testing.T) {
 			t.Errorf("the store was asked %d times", n)
 		}
 		if s.log.has("level") {
-			t.Error(strings.TrimSpace(s.log.b.String()))
+			t.Error(strings.TrimSpace(s.log.String()))
 		}
 	})
 }
@@ -425,8 +425,8 @@ func TestLastSecond(t *testing.T) {
 			s.sleep(time.Minute - test.left)
 			s.run()
 			s.want(test.want)
-			if test.want != "b@example.net expired" && s.tries[0].m.Envelope.Validate() != nil {
-				t.Errorf("%+v", s.tries[0].m.Envelope.MailParams)
+			if test.want != "b@example.net expired" && s.tried()[0].m.Envelope.Validate() != nil {
+				t.Errorf("%+v", s.tried()[0].m.Envelope.MailParams)
 			}
 			s.stop()
 		})

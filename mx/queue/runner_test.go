@@ -245,6 +245,23 @@ func (s *stage) sendWith(set func(*queue.NewMessage), from string, to ...string)
 	return in.ID()
 }
 
+// tried, told, done, rests and mostOf are what has happened so far.
+func (s *stage) tried() []try              { return snapshot(s, &s.tries) }
+func (s *stage) told() []*dsn.Notification { return snapshot(s, &s.notes) }
+func (s *stage) done() []queue.Outcome     { return snapshot(s, &s.settled) }
+func (s *stage) rests() []siteEvent        { return snapshot(s, &s.sites) }
+func (s *stage) mostOf(destination string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most[destination]
+}
+
+func snapshot[T any](s *stage, of *[]T) []T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (*of)[:len(*of):len(*of)]
+}
+
 // times returns when deliveries to a destination were tried.
 func (s *stage) times(destination string) (times []time.Duration) {
 	s.mu.Lock()
@@ -305,6 +322,12 @@ type faultyStore struct {
 	only   string // the method that fails; "" for all
 	calls  map[string]int
 	before func(method string) // called first
+}
+
+func (f *faultyStore) hook(before func(method string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
 }
 
 func (f *faultyStore) breaks(err error) { f.breaksAt("", err) }
@@ -429,6 +452,12 @@ func (b *syncBuffer) has(s string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return strings.Contains(b.b.String(), s)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // sleep lets time go by and everything happen that is due then.
