@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 )
 
 // postgresArgs make relays that share a PostgreSQL see soon what another has left.
-var postgresArgs = []string{"-retry", "50ms", "-lease", "2s"}
+var postgresArgs = []string{"-retry", "50ms", "-lease", leaseTime.String()}
+
+const leaseTime = 2 * time.Second
 
 // Every message that was answered 250 outlives kill -9 of PostgreSQL, and now and
 // then of the relay with it.
@@ -62,46 +65,63 @@ func TestGuaranteePostgresKill(t *testing.T) {
 // back in the end: the other delivers what it had leased, and nothing is settled
 // twice.
 func TestGuaranteeTwoRelays(t *testing.T) {
+	testTwoRelays(t, scaled(6, 100), func(last bool, other *keeper) {
+		other.kill()
+		if !last {
+			other.start()
+		}
+	})
+}
+
+// One of the relays stands still for longer than its leases last. When it goes on,
+// what it had leased is the other's.
+func TestGuaranteeStandstill(t *testing.T) {
+	testTwoRelays(t, scaled(2, 20), func(last bool, other *keeper) {
+		other.cmd.Process.Signal(syscall.SIGSTOP)
+		other.wait(2*leaseTime + rand.N(leaseTime))
+		other.cmd.Process.Signal(syscall.SIGCONT)
+		if last {
+			other.wait(leaseTime) // for it to find out
+			other.stop()
+		}
+	})
+}
+
+// testTwoRelays has something done to one of two relays a number of times.
+func testTwoRelays(t *testing.T, times int, do func(last bool, other *keeper)) {
 	const sessions = 8
 	pg := pgtest.Start(t)
 	l := newLedger()
 	s := startSink(t, l)
 	args := append([]string{"-smarthost", s.addr, "-db", pg.DSN()}, postgresArgs...)
-	stays, dies := keep(t, "stays", args...), keep(t, "dies", args...)
+	stays, other := keep(t, "stays", args...), keep(t, "other", args...)
 	stays.start()
-	dies.start()
+	other.start()
 	var gone atomic.Bool
 	var next atomic.Int64
 	load := startLoad(t, l, sessions, func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if next.Add(1)%2 == 0 && !gone.Load() {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			return dies.dial(ctx, network, addr)
+			return other.dial(ctx, network, addr)
 		}
 		return stays.dial(ctx, network, addr)
 	})
-	kills := scaled(6, 100)
-	for i := range kills {
-		dies.wait(100*time.Millisecond + rand.N(400*time.Millisecond))
-		if i == kills-1 {
-			gone.Store(true)
-		}
-		dies.kill()
-		if i < kills-1 {
-			dies.start()
-		}
+	for i := range times {
+		other.wait(100*time.Millisecond + rand.N(400*time.Millisecond))
+		last := i == times-1
+		gone.Store(last)
+		do(last, other)
 	}
 	load.finish()
 	s.calm.Store(true)
 	quiet(t, pg.DSN())
 	stays.stop()
 	c := l.audit(t, outcomes(t, pg.DSN()), true)
-	t.Logf("%d kills: %v", kills, c)
-	s.auditDoubled(t, c, kills)
-	for run, n := range c.doubled {
-		if run == stays.run() {
-			t.Errorf("%s was never killed, and %d of its transactions were repeated", run, n)
-		}
+	t.Logf("%d times: %v", times, c)
+	s.auditDoubled(t, c, times)
+	if n := c.doubled[stays.run()]; n > 0 {
+		t.Errorf("%d transactions of the relay that nothing was done to were repeated", n)
 	}
 }
 
