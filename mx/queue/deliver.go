@@ -15,14 +15,38 @@ import (
 func (r *Runner) deliverAll(j *job) {
 	defer r.s.work.Done()
 	for j != nil {
-		if j.tooLate(j.began) {
+		switch {
+		case j.tooLate(j.began):
 			r.lateOutcome(j, j.began)
-		} else {
+		case j.overdue && !r.renew(j):
+			j.unmoved = true
+			r.outcome(j)
+		default:
 			r.deliver(j)
 			r.outcome(j)
 		}
 		j = r.done(j)
 	}
+}
+
+// renew asks whether an item whose lease is over is still ours: when the process or
+// the machine has stood still, somebody else may have it.
+func (r *Runner) renew(j *job) bool {
+	s := &r.s
+	s.mu.Lock()
+	lease := j.Lease
+	s.mu.Unlock()
+	until := time.Now().Add(r.leaseTime())
+	lost, err := r.Store.Extend(s.ctx, until, []Lease{lease})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.storeSaid(toExtend, err, time.Now())
+	j.lost = j.lost || len(lost) > 0
+	if err != nil || j.lost {
+		return false
+	}
+	j.Lease.Until = until
+	return true
 }
 
 // done gives the place of a delivery back, and takes the next job if there is one.

@@ -472,6 +472,49 @@ func TestStoppedProcess(t *testing.T) {
 	})
 }
 
+// When the turn of an item comes after its lease was over, and somebody else has it,
+// it is not delivered.
+func TestStoodStill(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.LeaseTime, r.SiteDeliveries, r.MaxSiteDeliveries = 10*time.Second, 1, 1 }, func(s *stage) {
+		s.does("example.net", after(100*time.Millisecond, well)) // so that more is leased ahead
+		s.send("", "a@example.net")
+		s.sleep(time.Second)
+		s.does("example.net", after(30*time.Second, well))
+		s.send("", "b@example.net")
+		s.send("", "c@example.net")
+		s.send("", "d@example.net")
+		still := make(chan struct{})
+		var first atomic.Bool
+		s.store.mu.Lock()
+		s.store.before = func(method string) {
+			if method == "Extend" && first.CompareAndSwap(false, true) {
+				<-still
+			}
+		}
+		s.store.mu.Unlock()
+		s.sleep(20 * time.Second)
+		theirs, err := s.store.Store.Lease(s.ctx, queue.LeaseRequest{Destination: "example.net", Max: 2, Now: time.Now(), Until: time.Now().Add(time.Hour)})
+		if err != nil || len(theirs) != 2 {
+			t.Fatalf("%d leases are taken over, %v", len(theirs), err)
+		}
+		s.sleep(time.Minute)
+		if n := len(s.tries); n != 3 {
+			t.Errorf("%d deliveries, want those of a, b and d", n)
+		}
+		close(still)
+		s.sleep(time.Minute)
+		s.want("a@example.net delivered", "d@example.net delivered")
+		var done []*queue.Settlement
+		for _, l := range theirs {
+			done = append(done, &queue.Settlement{Lease: l.Lease, Done: []queue.Outcome{{Message: l.Message.ID, Recipient: l.Item.Recipients[0].To, Status: queue.Delivered}}})
+		}
+		if err := s.store.Store.Settle(s.ctx, done); err != nil || done[0].Err != nil || done[1].Err != nil {
+			t.Errorf("theirs: %v, %v, %v", err, done[0].Err, done[1].Err)
+		}
+		s.want("a@example.net delivered", "b@example.net delivered", "c@example.net delivered", "d@example.net delivered")
+	})
+}
+
 // A message that an operator has deleted while it was leased is not the destination's
 // fault.
 func TestDeletedMessage(t *testing.T) {

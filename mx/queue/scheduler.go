@@ -74,6 +74,7 @@ type job struct {
 	since      time.Time
 	cancel     context.CancelCauseFunc // of the delivery
 	lost       bool
+	overdue    bool // the lease was over when the delivery began
 	class      class
 
 	began   time.Time
@@ -226,6 +227,7 @@ func (s *scheduler) canBegin(at *site, now time.Time) bool {
 func (s *scheduler) start(j *job, now time.Time) {
 	at := j.site
 	j.began, j.class = now, at.class
+	j.overdue = !now.Round(0).Before(j.Lease.Until) // by the clock: time asleep counts
 	at.running++
 	at.used = now
 	s.running++
