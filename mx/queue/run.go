@@ -243,7 +243,7 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) error {
 		}
 	}
 	for j := s.jobs.next; j != &s.jobs; j = j.next {
-		if j.Lease.Until.Before(soon) {
+		if j.until.Before(soon) {
 			leases = append(leases, j.Lease)
 		}
 	}
@@ -277,7 +277,7 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) error {
 		switch extended[key{j.Lease.Message, j.Lease.N}] {
 		case 0:
 		case j.Lease.Token:
-			j.Lease.Until = until
+			j.until = until
 		case -j.Lease.Token:
 			r.lose(j)
 		}

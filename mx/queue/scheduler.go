@@ -69,9 +69,10 @@ type scheduler struct {
 type job struct {
 	*Leased
 	site       *site
-	next, prev *job // in the ring
-	behind     *job // in the backlog
-	since      time.Time
+	next, prev *job                    // in the ring
+	behind     *job                    // in the backlog
+	since      time.Time               // when it was leased
+	until      time.Time               // when the lease is over; what the Deliverer sees of it is not changed
 	cancel     context.CancelCauseFunc // of the delivery
 	lost       bool
 	overdue    bool // the lease was over when the delivery began
@@ -290,7 +291,7 @@ func (s *scheduler) promise(at *site, n int) {
 
 // add notes an item that is leased.
 func (s *scheduler) add(at *site, l *Leased, now time.Time) *job {
-	j := &job{Leased: l, site: at, since: now}
+	j := &job{Leased: l, site: at, since: now, until: l.Lease.Until}
 	j.prev, j.next = s.jobs.prev, &s.jobs
 	j.prev.next, j.next.prev = j, j
 	return j

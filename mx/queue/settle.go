@@ -139,11 +139,13 @@ func (r *Runner) settleStuck(stuck *[]*job) {
 func (r *Runner) settleOnce(batch []*job, tries int, what errand) error {
 	s := &r.s
 	settlements := make([]*Settlement, 0, len(batch))
+	s.mu.Lock()
 	for _, j := range batch {
 		if !j.lost {
 			settlements = append(settlements, &j.s)
 		}
 	}
+	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
 	defer cancel()
 	defer context.AfterFunc(s.ctx, func() { time.AfterFunc(endWait, cancel) })()
