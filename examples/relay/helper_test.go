@@ -58,7 +58,7 @@ func start(t *testing.T, args ...string) *program {
 	r, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append(args, "-hostname", "mx.example.org", "-poll", "50ms"), nil, w, p.log)
+		code <- run(ctx, append([]string{"-hostname", "mx.example.org", "-poll", "50ms"}, args...), nil, w, p.log)
 		w.Close()
 	}()
 	p.stop = sync.OnceValue(func() int {

@@ -269,11 +269,11 @@ func TestFull(t *testing.T) {
 	if _, err := send(t, c, text, "alice@example.org", "b@example.net"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := send(t, c, text, "alice@example.org", "b@example.net"); !strings.Contains(errText(err), "452 4.3.1") {
+	if _, err := send(t, c, text, "alice@example.org", "b@example.net"); !strings.Contains(errText(err), "MAIL: 452 4.3.1") {
 		t.Error(err)
 	}
 	disk := start(t, "-listen", "127.0.0.1:0", "-insecure-local", "-smarthost", smarthost.Addr, "-min-free", fmt.Sprint(int64(1)<<60))
-	if _, err := send(t, plain(t, disk.addrs["mx"]), text, "alice@example.org", "b@example.net"); !strings.Contains(errText(err), "452 4.3.1") {
+	if _, err := send(t, plain(t, disk.addrs["mx"]), text, "alice@example.org", "b@example.net"); !strings.Contains(errText(err), "MAIL: 452 4.3.1") {
 		t.Error(err)
 	}
 }
