@@ -1,25 +1,18 @@
 package main
 
 import (
-	"context"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/mx/queue"
-	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/server/smtptest"
-	"github.com/postrider/postrider/smtp"
 )
 
 // child starts a relay as a process of its own.
@@ -80,88 +73,4 @@ func TestSignals(t *testing.T) {
 			}
 		}
 	}
-}
-
-// Messages of 25 MB cost less than 1 MB of memory each, from the client to the next
-// hop. What is measured is what cannot be collected, clients and next hop included;
-// the database has a cache of a fixed size, and one writer.
-func TestLargeMessages(t *testing.T) {
-	const n, size = 4, 25 << 20
-	var octets atomic.Int64
-	sink := &server.Server{Handler: server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
-		got, err := io.Copy(io.Discard, m)
-		octets.Add(got)
-		return smtp.Reply{}, err
-	})}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go sink.Serve(l)
-	defer sink.Close()
-	p := start(t, "-listen", "127.0.0.1:0", "-insecure-local", "-smarthost", l.Addr().String())
-	line := strings.Repeat("x", 76) + "\r\n"
-	content := smtp.Content{Size: int64(len(text)) + size/78*78, Kind: smtp.KindExamined, Open: func() (io.ReadCloser, error) {
-		return io.NopCloser(io.MultiReader(strings.NewReader(text), &repeat{line, size / 78, 0})), nil
-	}}
-	env, err := smtp.NewEnvelope("alice@example.org", "b@example.net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := live()
-	failed := make(chan error, n)
-	for range n {
-		go func() {
-			c := &client.Client{Addr: p.addrs["mx"], TLSMode: client.Plaintext}
-			defer c.Close()
-			_, err := c.Send(t.Context(), env, content)
-			failed <- err
-		}()
-	}
-	var samples []int
-	for end := time.Now().Add(time.Minute); octets.Load() < n*(size/78*78) && time.Now().Before(end); {
-		samples = append(samples, live()-before)
-	}
-	slices.Sort(samples) // the largest are those with much that became garbage while it was looked for
-	for range n {
-		if err := <-failed; err != nil {
-			t.Error(err)
-		}
-	}
-	if len(samples) < 10 {
-		t.Fatalf("%d samples, and %d octets", len(samples), octets.Load())
-	}
-	each := samples[len(samples)/2] / n
-	t.Logf("%d messages at a time cost %d KB each, in %d samples", n, each>>10, len(samples))
-	if each > 1<<20 {
-		t.Error("that is too much")
-	}
-	p.outcomes(t, n)
-}
-
-// live is how many octets the heap holds that cannot be collected.
-func live() int {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
-}
-
-// repeat reads a line n times.
-type repeat struct {
-	line  string
-	n, at int
-}
-
-func (r *repeat) Read(p []byte) (n int, err error) {
-	for n < len(p) && r.n > 0 {
-		m := copy(p[n:], r.line[r.at:])
-		if n, r.at = n+m, r.at+m; r.at == len(r.line) {
-			r.n, r.at = r.n-1, 0
-		}
-	}
-	if n == 0 {
-		return 0, io.EOF
-	}
-	return n, nil
 }
