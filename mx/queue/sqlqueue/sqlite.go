@@ -45,7 +45,7 @@ func openSQLite(ctx context.Context, db *sql.DB, opts *Options, attach bool) (en
 		return nil, nil, fmt.Errorf("the database allows %d connections, and 3 are needed", most)
 	}
 	e := &sqliteEngine{db: db, opts: opts, attach: attach}
-	c, err := openSQLiteConn(ctx, db, sqliteWriting)
+	c, err := e.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,6 +59,15 @@ func openSQLite(ctx context.Context, db *sql.DB, opts *Options, attach bool) (en
 	e.readers.start(db, most)
 	e.writer.start(e, c)
 	return e, &queue.IDs{Node: int(e.run)}, nil
+}
+
+// connect opens a connection that writes.
+func (e *sqliteEngine) connect(ctx context.Context) (*sqliteConn, error) {
+	patience := sqlitePatience
+	if e.attach {
+		patience = attachedPatience
+	}
+	return openSQLiteConn(ctx, e.db, sqliteWriting, patience)
 }
 
 func (e *sqliteEngine) words() *words { return sqliteWords }

@@ -19,8 +19,8 @@ type pragma struct {
 // Page and cache size were measured, see internal/sqltest.
 var (
 	sqliteWriting = []pragma{
-		{"busy_timeout", "5000", ""}, // milliseconds
-		{"page_size", "4096", ""},    // counts when the file is made
+		{"busy_timeout", "0", ""}, // whileBusy finds smaller gaps
+		{"page_size", "4096", ""}, // counts when the file is made
 		{"locking_mode", "NORMAL", "normal"},
 		{"journal_mode", "WAL", "wal"},
 		{"synchronous", "FULL", "2"},
@@ -37,12 +37,17 @@ var (
 		{"automatic_index", "OFF", ""},
 	}
 	sqliteReading = []pragma{
-		{"busy_timeout", "5000", ""},
+		{"busy_timeout", "5000", ""}, // milliseconds
 		{"query_only", "ON", "1"},
 		{"cache_size", "-2048", ""},
 		{"temp_store", "MEMORY", ""},
 		{"automatic_index", "OFF", ""},
 	}
+)
+
+const (
+	sqlitePatience   = 5 * time.Second
+	attachedPatience = 30 * time.Second // who delivers comes first
 )
 
 // busyTexts are words of drivers that say that somebody else has a lock.
@@ -56,12 +61,14 @@ func isBusy(err error) bool { return containsAny(err.Error(), busyTexts) }
 type sqliteConn struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	patience   time.Duration
 	broken     bool // a statement has failed
 }
 
-func openSQLiteConn(ctx context.Context, db *sql.DB, pragmas []pragma) (*sqliteConn, error) {
-	c := &sqliteConn{statements: map[string]*sql.Stmt{}}
-	err := whileBusy(ctx, func() (err error) {
+// openSQLiteConn opens a connection that waits so long for locks.
+func openSQLiteConn(ctx context.Context, db *sql.DB, pragmas []pragma, patience time.Duration) (*sqliteConn, error) {
+	c := &sqliteConn{statements: map[string]*sql.Stmt{}, patience: patience}
+	err := whileBusy(ctx, patience, func() (err error) {
 		c.conn, err = db.Conn(ctx)
 		return err
 	})
@@ -69,7 +76,7 @@ func openSQLiteConn(ctx context.Context, db *sql.DB, pragmas []pragma) (*sqliteC
 		return nil, err
 	}
 	for _, p := range pragmas {
-		if err := whileBusy(ctx, func() error { return c.tell(ctx, p) }); err != nil {
+		if err := whileBusy(ctx, patience, func() error { return c.tell(ctx, p) }); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -77,13 +84,14 @@ func openSQLiteConn(ctx context.Context, db *sql.DB, pragmas []pragma) (*sqliteC
 	return c, nil
 }
 
-// whileBusy tries for some seconds. It is for what does not wait for a lock by
-// itself: a change of the journal mode, and all that a driver does when it connects.
-func whileBusy(ctx context.Context, do func() error) error {
-	const tries, pause = 100, 50 * time.Millisecond
-	for i := 0; ; i++ {
+// whileBusy tries again and again. SQLite waits for a lock itself if it is told so,
+// but not for all of them, and looks only ten times a second whether it is free:
+// between the groups of who writes all the time it is so for less than that.
+func whileBusy(ctx context.Context, patience time.Duration, do func() error) error {
+	const pause = time.Millisecond
+	for end := time.Now().Add(patience); ; {
 		err := do()
-		if err == nil || i == tries || !isBusy(err) {
+		if err == nil || !isBusy(err) || time.Now().After(end) {
 			return err
 		}
 		select {
@@ -148,8 +156,10 @@ func (c *sqliteConn) exec(_ context.Context, query string, args ...any) (int64, 
 }
 
 func (c *sqliteConn) begin() error {
-	_, err := c.exec(context.Background(), "BEGIN IMMEDIATE")
-	return err
+	return whileBusy(context.Background(), c.patience, func() error {
+		_, err := c.exec(context.Background(), "BEGIN IMMEDIATE")
+		return err
+	})
 }
 
 // end commits if err is nil, rolls back otherwise or if that fails, and returns the

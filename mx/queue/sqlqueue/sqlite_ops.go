@@ -249,8 +249,23 @@ func (e *sqliteEngine) extend(ctx context.Context, until int64, leases []queue.L
 	return lost, err
 }
 
+// transact leaves the database alone for as long as it had it, if somebody else
+// delivers from it: who waits for a lock looks only now and then whether it is free.
 func (e *sqliteEngine) transact(ctx context.Context, do func(tx execer) (totals, error)) error {
-	return e.writer.do(ctx, &sqliteJob{do: func(c *sqliteConn) (totals, error) { return do(c) }})
+	var took time.Duration
+	err := e.writer.do(ctx, &sqliteJob{do: func(c *sqliteConn) (totals, error) {
+		began := time.Now()
+		t, err := do(c)
+		took = time.Since(began)
+		return t, err
+	}})
+	if err == nil && e.attach {
+		select {
+		case <-time.After(min(took, time.Second)):
+		case <-ctx.Done(): // what was done is done
+		}
+	}
+	return err
 }
 
 // purgeAll removes what was kept long enough when a process begins.

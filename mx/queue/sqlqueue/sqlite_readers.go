@@ -44,16 +44,18 @@ func (p *sqliteReaders) take(ctx context.Context) (querier, func(), error) {
 
 func (p *sqliteReaders) get(ctx context.Context) (*sqliteConn, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
+		p.mu.Unlock()
 		return nil, queue.ErrClosed
 	}
 	if last := len(p.idle) - 1; last >= 0 {
 		c := p.idle[last]
 		p.idle = p.idle[:last]
+		p.mu.Unlock()
 		return c, nil
 	}
-	return openSQLiteConn(ctx, p.db, sqliteReading)
+	p.mu.Unlock()
+	return openSQLiteConn(ctx, p.db, sqliteReading, sqlitePatience)
 }
 
 func (p *sqliteReaders) put(c *sqliteConn) {

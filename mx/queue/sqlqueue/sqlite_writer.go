@@ -182,7 +182,7 @@ func (w *sqliteWriter) ready() error {
 		w.e.readers.reset()
 	}
 	if w.c == nil {
-		w.c, err = openSQLiteConn(context.Background(), w.e.db, sqliteWriting)
+		w.c, err = w.e.connect(context.Background())
 	}
 	return err
 }
