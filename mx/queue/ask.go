@@ -10,8 +10,6 @@ const (
 	maxAsking = 8
 	// readyPage is how many destinations are asked for at a time.
 	readyPage = 1000
-	// lateBatch is how many late items are leased at a time.
-	lateBatch = 100
 	// minPause is the time between two looks into the store at least.
 	minPause = 100 * time.Millisecond
 )
@@ -63,7 +61,7 @@ func (s *scheduler) mayLease(now time.Time) bool {
 	if !s.works() {
 		return false
 	}
-	if now.Before(s.extendBy) {
+	if now.Round(0).Before(s.extendBy) { // by the clock: time asleep counts
 		return true
 	}
 	signal(s.extendNow)
@@ -159,40 +157,6 @@ func (r *Runner) scan(ctx context.Context, now time.Time, after string) (stopped
 			return ""
 		}
 	}
-}
-
-// leaseLate leases what has to be given up or whose senders are to be told, and does
-// so. It reports whether there may be more.
-func (r *Runner) leaseLate(ctx context.Context) (more bool) {
-	s := &r.s
-	now := time.Now()
-	s.mu.Lock()
-	s.leasing++ // so that the end waits for it
-	s.mu.Unlock()
-	items, err := r.Store.Lease(ctx, LeaseRequest{Late: true, Max: lateBatch, Now: now, Until: now.Add(r.leaseTime())})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.storeSaid(toLook, err, time.Now())
-	more = len(items) == lateBatch
-	for _, l := range items {
-		at := s.known(l.Item.Destination, now)
-		if at != nil && s.phase == phaseActive && !l.Message.mustReturn() && l.Item.expired(now) && l.Item.Due.Before(l.Item.Expires) && !at.rests(now) {
-			r.enter(at, []*Leased{l}, now) // one more attempt, for which there was no time
-			continue
-		}
-		j := s.add(at, l, now)
-		s.settling++
-		s.mu.Unlock()
-		r.lateOutcome(j, now)
-		r.notify(j)
-		s.mu.Lock()
-		s.settling--
-		r.finish(j)
-	}
-	s.leasing--
-	r.proceed(now)
-	s.checkIdle()
-	return more
 }
 
 func (r *Runner) leaseTime() time.Duration { return orDefault(r.LeaseTime, time.Minute) }

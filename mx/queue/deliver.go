@@ -33,11 +33,8 @@ func (r *Runner) deliverAll(j *job) {
 // the machine has stood still, somebody else may have it.
 func (r *Runner) renew(j *job) bool {
 	s := &r.s
-	s.mu.Lock()
-	lease := j.Lease
-	s.mu.Unlock()
 	until := time.Now().Add(r.leaseTime())
-	lost, err := r.Store.Extend(s.ctx, until, []Lease{lease})
+	lost, err := r.Store.Extend(s.ctx, until, []Lease{j.Lease})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.storeSaid(toExtend, err, time.Now())
@@ -45,7 +42,7 @@ func (r *Runner) renew(j *job) bool {
 	if err != nil || j.lost {
 		return false
 	}
-	j.Lease.Until = until
+	j.until = until
 	return true
 }
 
