@@ -26,7 +26,7 @@ func (r *Runner) lookLate() {
 		}
 		now := time.Now()
 		s.mu.Lock()
-		look := s.mayLease(now) && s.settling < s.max && !now.Before(s.nextLateLook(poll, earliest))
+		look := s.mayLookLate(now) && !now.Before(s.nextLateLook(poll, earliest))
 		if look {
 			s.nextLate = time.Time{}
 		}
@@ -39,12 +39,18 @@ func (r *Runner) lookLate() {
 		}
 		s.mu.Lock()
 		at := s.nextLateLook(poll, earliest)
-		if !s.works() || s.settling >= s.max {
+		if !s.mayLookLate(now) {
 			at = now.Add(time.Second)
 		}
 		s.mu.Unlock()
 		timer.Reset(max(minPause, time.Until(at)))
 	}
+}
+
+// mayLookLate reports whether late items may be leased: they may wait for an attempt,
+// and for being settled, but not without limit.
+func (s *scheduler) mayLookLate(now time.Time) bool {
+	return s.mayLease(now) && s.settling < s.max && s.waiting < s.maxHeld()
 }
 
 func (s *scheduler) nextLateLook(poll, earliest time.Time) time.Time {

@@ -241,6 +241,30 @@ func TestExpiredMeanwhile(t *testing.T) {
 	})
 }
 
+// However many there are of these, they are not all leased at once.
+func TestManyExpiredMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, func(r *queue.Runner) { r.MaxDeliveries = 20 })
+		for range 1000 {
+			s.send("", "b@example.net")
+		}
+		s.does("example.net", after(time.Second, well))
+		s.sleep(10 * 24 * time.Hour)
+		s.run()
+		for range 20 {
+			s.sleep(time.Second)
+			if n := s.r.Activity().Waiting; n > 200 {
+				t.Errorf("%d wait", n)
+			}
+		}
+		s.sleep(5 * time.Minute)
+		if n := len(s.outcomes()); n != 1000 || slices.Contains(s.outcomes(), "b@example.net expired") {
+			t.Errorf("%d outcomes", n)
+		}
+		s.stop()
+	})
+}
+
 // The sender hears once that his message is late, while it rests too, but not if he
 // does not want to, and not while it is held.
 func TestWarning(t *testing.T) {
@@ -270,6 +294,9 @@ func TestWarning(t *testing.T) {
 			play(t, nil, func(s *stage) {
 				s.does("example.net", test.act)
 				s.sendWith(test.set, test.from, "b@example.net")
+				if it := s.items(); test.at == 0 && test.name != "held" && !it[0].Warn.IsZero() {
+					t.Error("it is looked at for nothing") // when its time comes
+				}
 				if test.at > 0 {
 					s.sleep(test.at - time.Second)
 					if len(s.told()) != 0 {

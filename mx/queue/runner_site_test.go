@@ -251,6 +251,13 @@ func TestThousandDeadDestinations(t *testing.T) {
 				s.send("", "b@"+name)
 			}
 		}
+		different := map[string]bool{}
+		for _, try := range s.tried() {
+			different[try.destination] = true
+		}
+		if n := len(different); n < 38 { // when places are scarce one for each is enough
+			t.Errorf("%d destinations are found out about", n)
+		}
 		delivered := len(s.outcomes())
 		for i := range 30 {
 			s.sleep(time.Second)
@@ -323,6 +330,10 @@ func TestOrder(t *testing.T) {
 		}
 		s.sleep(50 * time.Millisecond)
 		for range 300 {
+			ids = append(ids, s.send("", "b@example.net"))
+		}
+		for range 200 { // while those are on their way
+			s.sleep(11 * time.Millisecond)
 			ids = append(ids, s.send("", "b@example.net"))
 		}
 		s.sleep(10 * time.Second)
