@@ -21,7 +21,7 @@ func queryReady(w *words) string {
 	SELECT d.name,
 		(SELECT ` + at + ` FROM queue_items i WHERE i.held = 0 AND i.destination = d.name ORDER BY ` + at + ` LIMIT 1),
 		(SELECT ` + at + ` FROM queue_items i WHERE i.held = 0 AND i.destination = d.name AND ` + at + ` > ? ORDER BY ` + at + ` LIMIT 1)
-	FROM d WHERE d.name IS NOT NULL`
+	FROM d WHERE d.name IS NOT NULL LIMIT ?`
 }
 
 // Ready implements queue.Store.
@@ -33,28 +33,29 @@ func (s *Store) Ready(ctx context.Context, now time.Time, after string, max int)
 	defer done()
 	w := s.engine.words()
 	at := w.there(fromTime(now))
-	rows, err := q.query(ctx, s.queryReady, after, at)
-	if err != nil {
-		return nil, time.Time{}, wrap("ready", err)
-	}
-	defer rows.Close()
 	var names []string
 	var next int64
-	for len(names) < max && rows.Next() {
-		var name string
+	for more := true; more && len(names) < max; {
+		found := 0
 		var first int64
 		var later *int64
-		if err := rows.Scan(&name, &first, &later); err != nil {
+		rows, err := q.query(ctx, s.queryReady, after, at, max) // what is behind these may not be needed
+		err = each(rows, err, func() error {
+			found++
+			if first <= at && len(names) < max {
+				names = append(names, after)
+			}
+			if later != nil && (next == 0 || *later < next) {
+				next = *later
+			}
+			return nil
+		}, &after, &first, &later)
+		if err != nil {
 			return nil, time.Time{}, wrap("ready", err)
 		}
-		if first <= at {
-			names = append(names, name)
-		}
-		if later != nil && (next == 0 || *later < next) {
-			next = *later
-		}
+		more = found == max
 	}
-	return names, toTime(w.here(next)), wrap("ready", rows.Err())
+	return names, toTime(w.here(next)), nil
 }
 
 // Lease implements queue.Store.
