@@ -21,7 +21,11 @@ const (
 	// Open sees to the write-ahead log and to synchronous=FULL by itself, whatever
 	// the data source name says.
 	SQLite Dialect = iota + 1
-	// PostgreSQL is PostgreSQL 12 or later. Any number of processes may deliver.
+	// PostgreSQL is PostgreSQL 12 or later. Any number of processes may deliver, on
+	// machines whose clocks differ: times are kept by the server's, to the second. A
+	// Store has at most 10 connections, and sees to it that they wait for the disk at
+	// each commit. When the server is gone calls fail, at once or after 20 seconds if
+	// it does not say so, and do not when it is back. See WakeChannel.
 	PostgreSQL
 )
 
