@@ -24,7 +24,8 @@ const (
 	// PostgreSQL is PostgreSQL 12 or later. Any number of processes may deliver, on
 	// machines whose clocks differ: times are kept by the server's, to the second. A
 	// Store has at most 10 connections, and sees to it that they wait for the disk at
-	// each commit. When the server is gone calls fail, at once or after 20 seconds if
+	// each commit: not through a pooler that lends a session for a transaction only,
+	// which forgets. When the server is gone calls fail, at once or after 20 seconds if
 	// it does not say so, and do not when it is back. See WakeChannel.
 	PostgreSQL
 )
