@@ -36,6 +36,7 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) error {
 	s.mu.Lock()
 	for _, at := range s.sites {
 		if at.backlog > 0 {
+			r.endLateOf(at, now)
 			tooLong := s.takeBacklog(at, func(j *job) bool { return now.Sub(j.since) < leaseTime })
 			if len(tooLong) > 0 {
 				at.took = max(at.took, leaseTime) // too many were leased ahead

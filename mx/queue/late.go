@@ -83,14 +83,32 @@ func (r *Runner) leaseLate(ctx context.Context) (more bool) {
 		j := s.add(at, l, now)
 		s.settling++
 		s.mu.Unlock()
-		r.lateOutcome(j, now)
-		r.notify(j)
+		r.endLate(j, now)
 		s.mu.Lock()
-		s.settling--
-		r.finish(j)
 	}
 	s.leasing--
 	r.proceed(now)
 	s.checkIdle()
 	return more
+}
+
+// endLate is for a late item that is counted as settling already.
+func (r *Runner) endLate(j *job, now time.Time) {
+	s := &r.s
+	r.lateOutcome(j, now)
+	r.notify(j)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settling--
+	r.finish(j)
+}
+
+// endLateOf does so for those items in a destination's backlog whose turn may come too
+// late. Mu is held.
+func (r *Runner) endLateOf(at *site, now time.Time) {
+	s := &r.s
+	for _, j := range s.takeBacklog(at, func(j *job) bool { return !j.tooLate(now) && !j.Item.warns(now) }) {
+		s.settling++
+		s.work.Go(func() { r.endLate(j, now) })
+	}
 }

@@ -158,7 +158,7 @@ func TestExpiry(t *testing.T) {
 			attempts: 3, status: "5.4.7", reply: "451 4.1.1 not you"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			play(t, func(r *queue.Runner) { r.WarnAfter = -1 }, func(s *stage) {
+			play(t, func(r *queue.Runner) { noPoll(r); r.WarnAfter = -1 }, func(s *stage) {
 				s.does("example.net", test.act)
 				s.sendWith(test.set, "a@example.org", "b@example.net")
 				s.sleep(test.at - time.Second)
@@ -186,6 +186,9 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// noPoll is for tests that want to see that the time for everything is known.
+func noPoll(r *queue.Runner) { r.Poll = 1000 * time.Hour }
+
 func by(d time.Duration, mode smtp.DeliverMode) func(*queue.NewMessage) {
 	return func(m *queue.NewMessage) { m.Envelope.MailParams.By = smtp.DeliverBy{Within: d, Mode: mode} }
 }
@@ -193,7 +196,7 @@ func by(d time.Duration, mode smtp.DeliverMode) func(*queue.NewMessage) {
 // What was never tried says what the destination has said to others, or that its time
 // was over.
 func TestExpiryWithoutAttempt(t *testing.T) {
-	play(t, nil, func(s *stage) {
+	play(t, noPoll, func(s *stage) {
 		s.does("example.net", gone)
 		for range 20 {
 			s.send("", "x@example.net")
@@ -238,6 +241,47 @@ func TestExpiredMeanwhile(t *testing.T) {
 			t.Errorf("%d attempts", n)
 		}
 		s.stop()
+	})
+}
+
+// However many expire at a time, all do then.
+func TestManyExpire(t *testing.T) {
+	play(t, noPoll, func(s *stage) {
+		s.does("example.net", gone)
+		for range 1000 {
+			s.sendWith(func(m *queue.NewMessage) { m.Lifetime = 40 * time.Second }, "", "b@example.net")
+		}
+		s.sleep(42 * time.Second)
+		if n := len(s.outcomes()); n != 1000 {
+			t.Errorf("%d outcomes", n)
+		}
+	})
+}
+
+// What must not be late is given up, and a delay told of, even if no delivery can begin,
+// at the next time that leases are extended.
+func TestExpiryWithoutPlace(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.MaxDeliveries = 1 }, func(s *stage) {
+		s.does("example.com", after(time.Hour, well))
+		s.does("example.net", after(time.Millisecond, well))
+		for range 10 {
+			s.send("", "b@example.net") // so that more is leased ahead
+		}
+		s.sleep(time.Second)
+		s.store.Change(s.ctx, queue.Filter{}, queue.Delete, time.Now())
+		s.send("", "b@example.com")
+		s.sleep(time.Second)
+		s.sendWith(by(time.Minute, smtp.DeliverReturn), "", "b@example.net")
+		s.sendWith(by(10*time.Minute, smtp.DeliverNotify), "a@example.org", "c@example.net")
+		s.sleep(81 * time.Second)
+		if n := len(s.outcomes()); n != 11 || s.r.Activity().Waiting != 1 {
+			t.Errorf("%v, %+v", s.outcomes(), s.r.Activity())
+		}
+		s.sleep(10 * time.Minute)
+		if items := s.items(); len(items) != 3 || items[1].Destination != "example.net" || !items[1].Warn.IsZero() || items[2].Destination != "example.org" {
+			t.Errorf("%+v", items)
+		}
+		s.store.Change(s.ctx, queue.Filter{}, queue.Delete, time.Now())
 	})
 }
 
@@ -328,7 +372,7 @@ func TestWarning(t *testing.T) {
 
 // HOLDFOR and Due make a message wait; what is passed on says what is left.
 func TestParameters(t *testing.T) {
-	play(t, nil, func(s *stage) {
+	play(t, noPoll, func(s *stage) {
 		s.sendWith(func(m *queue.NewMessage) {
 			m.Envelope.MailParams = smtp.MailParams{Hold: smtp.Hold{For: time.Hour}, Priority: smtp.NewPriority(4), EnvID: "x",
 				By: smtp.DeliverBy{Within: 2 * time.Hour, Mode: smtp.DeliverReturn, Trace: true}}

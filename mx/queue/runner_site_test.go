@@ -319,6 +319,67 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// A destination that nothing is known of gets its turn though others that are well
+// could use all the places.
+func TestTurnOfTheUnknown(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.MaxDeliveries = 4 }, func(s *stage) {
+		s.send("", "b@many.example")
+		synctest.Wait()
+		s.does("many.example", after(time.Second, well))
+		for range 300 {
+			s.send("", "b@many.example")
+		}
+		s.sleep(10 * time.Second)
+		s.send("", "b@new.example")
+		s.sleep(2 * time.Second)
+		if n := len(s.times("new.example")); n != 1 || s.r.Activity().Deliveries < 3 {
+			t.Errorf("%d attempts, %+v", n, s.r.Activity())
+		}
+		s.sleep(5 * time.Minute)
+	})
+}
+
+// What waits in the store is leased by the hundred, when it goes fast.
+func TestBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, nil)
+		for range 3000 {
+			s.send("", "b@example.net")
+		}
+		s.does("example.net", after(5*time.Millisecond, well))
+		s.run()
+		s.sleep(5 * time.Second)
+		if n, leases := len(s.outcomes()), s.store.called("Lease"); n != 3000 || leases > 120 {
+			t.Errorf("%d outcomes, %d leases", n, leases)
+		}
+		s.stop()
+	})
+}
+
+// Destinations that have something due are found behind thousands that rest.
+func TestPages(t *testing.T) {
+	play(t, nil, func(s *stage) {
+		for i := range 1500 {
+			name := fmt.Sprintf("d%d.example", i)
+			s.does(name, gone)
+			for range 8 {
+				s.send("", "b@"+name)
+			}
+		}
+		s.sleep(time.Second)
+		if n := s.r.Activity().Resting; n != 1500 {
+			t.Fatalf("%d rest", n)
+		}
+		other := s.r
+		s.r = s.runner(nil)
+		s.send("", "b@live.example")
+		s.r = other
+		s.sleep(13 * time.Second)
+		s.want("b@live.example delivered")
+		s.store.Change(s.ctx, queue.Filter{}, queue.Delete, time.Now())
+	})
+}
+
 // The order of one destination's messages is that in which they came, as far as
 // deliveries at the same time allow, when some had to wait in the store.
 func TestOrder(t *testing.T) {

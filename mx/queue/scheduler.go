@@ -152,31 +152,35 @@ func (s *scheduler) works() bool { return s.phase == phaseActive && !s.trouble.n
 // scarce reports whether places are.
 func (s *scheduler) scarce() bool { return 2*s.running > s.max }
 
-// places is how many more deliveries a class may have. A quarter of all is for
-// destinations that have taken mail, and those that are dead get no more than that
-// to find out whether a rest has helped.
-func (s *scheduler) places(c class) int {
-	quarter := s.max / 4
-	n := s.max - s.busy()
-	if c != wellKnown {
-		n = min(n, max(1, s.max-quarter)-s.active[unproven]-s.active[dead])
+// share is how many more deliveries a class may have, whatever the others have. A
+// quarter of all is for destinations that have taken mail, and those that are dead get
+// no more than that to find out whether a rest has helped.
+func (s *scheduler) share(c class) int {
+	if c == wellKnown {
+		return s.max - s.active[c]
 	}
+	quarter := s.max / 4
+	n := max(1, s.max-quarter) - s.active[unproven] - s.active[dead]
 	if c == dead {
 		n = min(n, max(1, quarter)-s.active[dead])
 	}
 	return n
 }
 
-// maxLeases is how many more items of a class may be leased ahead.
+// places is how many more deliveries of a class may begin now.
+func (s *scheduler) places(c class) int { return min(s.max-s.busy(), s.share(c)) }
+
+// maxLeases is how many more items of a class may be leased ahead of their turns.
 func (s *scheduler) maxLeases(c class) int {
-	n := s.maxHeld() - s.held[wellKnown] - s.held[unproven] - s.held[dead]
-	if c != wellKnown { // no more than can begin at once
-		n = min(n, s.places(c)-s.begin[unproven].len()-s.begin[dead].len()-s.promised[unproven]-s.promised[dead])
+	if c == wellKnown {
+		return s.maxHeld() - s.held[c]
 	}
-	return n
+	inLine := s.begin[unproven].len() + s.begin[dead].len() + s.promised[unproven] + s.promised[dead]
+	return min(s.share(c)-inLine, s.maxHeld()-s.held[unproven]-s.held[dead])
 }
 
-// maxHeld is how many items may be leased ahead in all.
+// maxHeld is how many items may be leased ahead, of those that are well known, and of
+// the others.
 func (s *scheduler) maxHeld() int { return 4 * s.max }
 
 // busy is how many deliveries count: those whose outcome is not recorded too, so that
@@ -192,7 +196,7 @@ func (s *scheduler) next(now time.Time) *job {
 		}
 		at := s.begin[c].pop()
 		at.queuedToBegin = false
-		if at.class != c || !s.canBegin(at, now) {
+		if at.class != c || !s.canBegin(at) {
 			s.lineUp(at, now)
 			continue
 		}
@@ -220,9 +224,9 @@ func (s *scheduler) choose(lines *[classes]line, room func(class) int) (c class,
 }
 
 // canBegin reports whether a delivery to the destination may begin as far as that is
-// up to it.
-func (s *scheduler) canBegin(at *site, now time.Time) bool {
-	return at.backlog > 0 && !at.rests(now) && at.running < at.limit(s.scarce())
+// up to it. One that rests has no backlog.
+func (s *scheduler) canBegin(at *site) bool {
+	return at.backlog > 0 && at.running < at.limit(s.scarce())
 }
 
 func (s *scheduler) start(j *job, now time.Time) {
@@ -254,7 +258,7 @@ func (s *scheduler) setClass(at *site, c class) {
 // lineUp lets a destination take its turn, for a delivery or for being asked for in
 // the store, if there is something that it could do with it.
 func (s *scheduler) lineUp(at *site, now time.Time) {
-	if !at.queuedToBegin && s.canBegin(at, now) {
+	if !at.queuedToBegin && s.canBegin(at) {
 		at.queuedToBegin = true
 		s.begin[at.class].push(at)
 	}

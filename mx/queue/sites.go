@@ -21,7 +21,7 @@ func (s *scheduler) known(name string, now time.Time) *site {
 }
 
 // makeRoom forgets a destination of which nothing is at hand, of a few that chance
-// has chosen: one that does not rest if it can.
+// has chosen: one that does not rest if it can. What the store has for it is found by looking.
 func (s *scheduler) makeRoom() bool {
 	var victim *site
 	looked := 0
@@ -38,7 +38,6 @@ func (s *scheduler) makeRoom() bool {
 	if victim == nil {
 		return false
 	}
-	s.rescan = s.rescan || victim.more
 	delete(s.sites, victim.name)
 	return true
 }
