@@ -56,6 +56,32 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
+// When the store has failed in several ways at a time, and works again, so does the
+// Runner.
+func TestStoreFailsTwice(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.MaxDeliveries = 10 }, func(s *stage) {
+		s.store.mu.Lock()
+		s.store.before = func(method string) {
+			if method == "Settle" {
+				time.Sleep(time.Second) // and meanwhile it has failed to lease
+			}
+		}
+		s.store.mu.Unlock()
+		s.does("example.net", after(5*time.Second, well))
+		for range 30 {
+			s.send("", "b@example.net")
+		}
+		s.sleep(time.Second)
+		s.store.breaks(errDisk)
+		s.sleep(time.Minute)
+		s.store.breaks(nil)
+		s.sleep(3 * time.Minute)
+		if n := len(s.outcomes()); n != 30 {
+			t.Errorf("%d outcomes", n)
+		}
+	})
+}
+
 // A settlement that the store cannot take does not keep the others, and is not forgotten.
 func TestOneSettlementFails(t *testing.T) {
 	poison := &poisoned{}

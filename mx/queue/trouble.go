@@ -50,6 +50,7 @@ func (r *Runner) storeSaid(what errand, err error, now time.Time) {
 		s.wake()
 	case t.with&what != 0:
 		if t.with &^= what; t.with != 0 {
+			s.wake() // to look, perhaps, which has waited for the others
 			return
 		}
 		r.logger().Info("queue: the store works again", "after", now.Sub(t.since))
