@@ -79,7 +79,7 @@ func (r *Runner) leaseAll(at *site, n int) {
 		s.mu.Lock()
 		at.asking = false
 		s.promise(at, -n)
-		at.more = at.more || len(items) >= n
+		at.more = at.more || err != nil || len(items) >= n
 		r.storeSaid(toLook, err, now)
 		r.enter(at, items, now)
 		if at, n = s.nextToAsk(now); at == nil {

@@ -3,6 +3,8 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -37,8 +39,13 @@ func TestStoreFails(t *testing.T) {
 				if method != "Late" && method != "Extend" && !s.log.has("the store fails") {
 					t.Error("nothing was logged")
 				}
-				if calls := s.store.called("Settle"); calls > 300 {
-					t.Errorf("%d settlements were tried", calls)
+				for _, m := range []string{"Settle", "Ready", "Lease"} {
+					if calls := s.store.called(m); calls > 150 {
+						t.Errorf("%d calls of %s", calls, m)
+					}
+				}
+				if n := strings.Count(s.log.String(), "the store fails"); n > 40 || method == "Settle" && n != 1 {
+					t.Errorf("logged %d times", n)
 				}
 				s.store.breaks(nil)
 				s.sleep(2 * time.Minute)
@@ -213,7 +220,7 @@ func TestLostLease(t *testing.T) {
 
 // What waits for its turn and is lost, or has waited too long, is not delivered.
 func TestLostInBacklog(t *testing.T) {
-	play(t, func(r *queue.Runner) { r.LeaseTime = 30 * time.Second; r.MaxDeliveries = 1 }, func(s *stage) {
+	play(t, func(r *queue.Runner) { noPoll(r); r.LeaseTime = 30 * time.Second; r.MaxDeliveries = 1 }, func(s *stage) {
 		s.does("example.net", after(time.Millisecond, well))
 		for range 20 {
 			s.send("", "b@example.net")
@@ -286,39 +293,112 @@ func TestRunOnce(t *testing.T) {
 	})
 }
 
-// Shutdown waits for what runs, and gives back what does not.
+// leaseAhead makes a destination so well known that many of its items are leased ahead.
+func (s *stage) leaseAhead(destination string) {
+	s.does(destination, after(time.Millisecond, well))
+	for range 20 {
+		s.send("", "x@"+destination)
+	}
+	s.sleep(time.Second)
+}
+
+// Shutdown waits for what runs, and gives back at once what does not.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, func(r *queue.Runner) { r.MaxDeliveries, r.LeaseTime = 2, time.Hour })
+		s.run()
+		s.leaseAhead("example.net")
 		s.does("example.net", after(10*time.Second, well))
 		for range 10 {
 			s.send("", "b@example.net")
 		}
-		s.run()
 		s.sleep(time.Second)
-		if a := s.r.Activity(); a.Deliveries != 1 && a.Deliveries != 2 || a.Waiting == 0 && a.Deliveries == 1 {
-			t.Logf("%+v", a)
+		if a := s.r.Activity(); a.Deliveries != 2 || a.Waiting != 8 {
+			t.Fatalf("%+v", a)
 		}
-		underway := s.r.Activity().Deliveries
 		begun := time.Now()
-		if err := s.r.Shutdown(s.ctx); err != nil || <-s.ran != nil {
+		done := make(chan error)
+		go func() { done <- s.r.Shutdown(s.ctx) }()
+		s.sleep(time.Second)
+		if stats, _ := s.store.Stats(s.ctx); stats.Leased != 2 {
+			t.Errorf("%d leased", stats.Leased)
+		}
+		s.send("", "c@example.net") // still taken in
+		if err := <-done; err != nil || <-s.ran != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		if d := time.Since(begun); d != 9*time.Second {
 			t.Errorf("it took %v", d)
 		}
-		if n := len(s.outcomes()); n != underway || len(s.tried()) != underway {
+		if n := len(s.outcomes()); n != 22 || len(s.tried()) != n {
 			t.Errorf("%d outcomes of %d attempts", n, len(s.tried()))
 		}
-		stats, _ := s.store.Stats(s.ctx)
-		if stats.Leased != 0 || stats.Items != int64(10-underway) {
+		s.send("", "d@example.net")
+		if stats, _ := s.store.Stats(s.ctx); stats.Leased != 0 || stats.Items != 10 {
 			t.Errorf("%+v", stats)
 		}
-		s.send("", "c@example.net") // still taken in
-		if stats, _ = s.store.Stats(s.ctx); stats.Leased != 0 {
-			t.Error("leased")
+		s.ran = nil
+	})
+}
+
+// What was being leased when the end began is given back, too.
+func TestShutdownWhileLeasing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, func(r *queue.Runner) { r.LeaseTime = time.Hour })
+		s.send("", "b@example.net")
+		s.store.hook(func(method string) {
+			if method == "Lease" {
+				time.Sleep(10 * time.Second)
+			}
+		})
+		s.run()
+		s.sleep(time.Second)
+		if err := s.r.Shutdown(s.ctx); err != nil || <-s.ran != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if stats, _ := s.store.Stats(s.ctx); stats.Leased != 0 || stats.Items != 1 || len(s.tried()) != 0 {
+			t.Errorf("%+v, %d attempts", stats, len(s.tried()))
 		}
 		s.ran = nil
+	})
+}
+
+// What is leased while its destination dies is not tried.
+func TestDeathWhileLeasing(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.LeaseTime = time.Hour }, func(s *stage) {
+		s.leaseAhead("example.net")
+		n := len(s.tried())
+		in := make(chan struct{})
+		s.store.hook(func(method string) {
+			if method == "Commit" {
+				<-in
+			}
+		})
+		var wg sync.WaitGroup
+		for range 30 {
+			wg.Go(func() { s.send("", "b@example.net") })
+		}
+		synctest.Wait()
+		s.store.hook(nil)
+		s.does("example.net", gone)
+		for range 30 {
+			s.send("", "b@example.net")
+		}
+		synctest.Wait()
+		if s.r.Activity().Resting != 1 {
+			t.Fatal("it does not rest")
+		}
+		tried := len(s.tried())
+		close(in)
+		wg.Wait()
+		synctest.Wait()
+		if now := len(s.tried()); now != tried || tried > n+25 {
+			t.Errorf("%d attempts, then %d", tried-n, now-tried)
+		}
+		if stats, _ := s.store.Stats(s.ctx); stats.Leased != 0 {
+			t.Errorf("%+v", stats)
+		}
+		s.store.Change(s.ctx, queue.Filter{}, queue.Delete, time.Now())
 	})
 }
 
@@ -345,6 +425,11 @@ func TestCutShort(t *testing.T) {
 				s.ran = make(chan error, 1)
 				go func() { s.ran <- s.r.Run(ctx) }()
 				synctest.Wait()
+				s.leaseAhead("ahead.example")
+				s.does("ahead.example", after(time.Hour, well))
+				for range 50 {
+					s.send("", "b@ahead.example")
+				}
 				s.send("", "b@example.net", "c@example.com", "d@example.com", "e@unknown.example")
 				s.sleep(time.Minute)
 				var want error
@@ -362,9 +447,11 @@ func TestCutShort(t *testing.T) {
 					t.Errorf("Run: %v", err)
 				}
 				cancel()
-				s.want("c@example.com failed")
+				if n := len(s.outcomes()); n != 21 || s.outcomes()[20] != "c@example.com failed" {
+					t.Errorf("%v", s.outcomes())
+				}
 				stats, _ := s.store.Stats(s.ctx)
-				if stats.Leased != 0 || stats.Items != 3 {
+				if stats.Leased != 0 || stats.Items != 53 {
 					t.Errorf("%+v", stats)
 				}
 				for _, it := range s.items() {

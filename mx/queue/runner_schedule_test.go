@@ -54,7 +54,7 @@ func TestNotRunning(t *testing.T) {
 
 // The time between attempts doubles, up to the limit, and the reasons are kept.
 func TestRetries(t *testing.T) {
-	play(t, func(r *queue.Runner) { r.MaxRetry = time.Hour; r.WarnAfter = -1 }, func(s *stage) {
+	play(t, func(r *queue.Runner) { noPoll(r); r.MaxRetry = time.Hour; r.WarnAfter = -1 }, func(s *stage) {
 		s.does("example.net", later)
 		s.send("a@example.org", "b@example.net")
 		s.sleep(5 * time.Hour)

@@ -11,6 +11,7 @@ type trouble struct {
 	since time.Time
 	until time.Time // when to look into the store again
 	wait  time.Duration
+	ended time.Time // when the last was over
 }
 
 // errand is what goes to the store: each fails and works again by itself.
@@ -39,7 +40,9 @@ func (r *Runner) storeSaid(what errand, err error, now time.Time) {
 	case err != nil && s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()):
 	case err != nil:
 		if t.with == 0 {
-			*t = trouble{since: now, wait: minTrouble / 2}
+			if t.since = now; now.Sub(t.ended) > 2*maxTrouble { // else one thing works and another does not
+				t.wait = minTrouble / 2
+			}
 			r.logger().Error("queue: the store fails", "err", err)
 		}
 		t.with |= what
@@ -54,7 +57,7 @@ func (r *Runner) storeSaid(what errand, err error, now time.Time) {
 			return
 		}
 		r.logger().Info("queue: the store works again", "after", now.Sub(t.since))
-		s.rescan = true
+		t.ended = now
 		s.wake()
 		r.proceed(now)
 	}
