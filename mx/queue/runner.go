@@ -164,6 +164,29 @@ func (r *Runner) Activity() Activity {
 	return a
 }
 
+// TryNow makes the items that match due now, as Retry does, and lets the
+// destinations that rest be tried at once: that of the filter, or, if it names none, all.
+// A Runner that shares its Store learns of the items with its next look into it, but a
+// rest that it has given to a destination takes its time. It returns the number of items.
+func (r *Runner) TryNow(ctx context.Context, f Filter) (int, error) {
+	n, err := r.Store.Change(ctx, f, Retry, time.Now())
+	if err != nil {
+		return n, err
+	}
+	s := r.scheduler()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for name, at := range s.sites {
+		if at.rests(now) && (f.Destination == "" || f.Destination == name) {
+			at.restEnds, at.more = now, true
+		}
+	}
+	s.nextRest, s.rescan = now, true
+	s.wake()
+	return n, nil
+}
+
 func (r *Runner) logger() *slog.Logger {
 	if r.Logger != nil {
 		return r.Logger

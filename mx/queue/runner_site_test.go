@@ -174,6 +174,36 @@ func TestRest(t *testing.T) {
 	})
 }
 
+// An operator who knows that a destination is well need not wait for the end of its
+// rest.
+func TestTryNow(t *testing.T) {
+	play(t, nil, func(s *stage) {
+		for _, destination := range []string{"example.net", "example.com"} {
+			s.does(destination, gone)
+			for range 20 {
+				s.send("", "b@"+destination)
+			}
+		}
+		s.sleep(3 * time.Hour)
+		s.does("example.net", well)
+		s.does("example.com", well)
+		if n, err := s.r.TryNow(s.ctx, queue.Filter{Destination: "example.net"}); n != 20 || err != nil {
+			t.Fatal(n, err)
+		}
+		s.sleep(10 * time.Second)
+		if n := len(s.outcomes()); n != 20 || s.r.Activity().Resting != 1 {
+			t.Fatalf("%d delivered, %d rest", n, s.r.Activity().Resting)
+		}
+		if n, err := s.r.TryNow(s.ctx, queue.Filter{}); n != 20 || err != nil {
+			t.Fatal(n, err)
+		}
+		s.sleep(10 * time.Second)
+		if n := len(s.outcomes()); n != 40 || s.r.Activity().Resting != 0 {
+			t.Fatalf("%d delivered, %d rest", n, s.r.Activity().Resting)
+		}
+	})
+}
+
 // What was underway when the rest began ends it if it does well.
 func TestRestEndsEarly(t *testing.T) {
 	play(t, nil, func(s *stage) {
