@@ -59,7 +59,7 @@ func (l *load) loop(h *handle, do func()) {
 		default:
 		}
 		h.mu.Lock()
-		dead := h.dead
+		dead := h.dead != nil
 		h.mu.Unlock()
 		if dead {
 			return

@@ -232,20 +232,52 @@ func TestPostgresGone(t *testing.T) {
 	}
 }
 
+// The same for a settlement with a large notification: that is given up when it is
+// found that the lease is over, and is there nonetheless.
+func TestPostgresLostSettle(t *testing.T) {
+	p := newPlace(t, pgtest.Start(t))
+	h := p.open(t, keepAll)
+	set := settled(put(t, h, []byte("x"), commitOf(time.Now().Add(time.Hour), "a.example"))[0])
+	spawn := stream(t, h, 1<<20)
+	set.Spawn = []queue.Spawn{{Tx: spawn, Commit: commitOf(time.Time{}, "b.example")}}
+	h.cutNext(commit)
+	if err := h.Settle(t.Context(), []*queue.Settlement{set}); err != nil || set.Err != queue.ErrLost {
+		t.Errorf("Settle: %v, %v", err, set.Err)
+	}
+	other := stream(t, h, 1<<20) // its pieces are dropped after the others
+	other.Abort()
+	eventually(t, "pieces are dropped", func() bool {
+		return p.count(t, "SELECT count(*) FROM queue_pieces WHERE message = $1", int64(other.ID())) == 0
+	})
+	_, content, err := h.Open(t.Context(), spawn.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readAll(t, content)); n != 1<<20 {
+		t.Errorf("the content has %d octets", n)
+	}
+}
+
 // Nobody can tell for a while what has become of a COMMIT: the error says so, and
 // the message that was stored is whole although it was given up.
 func TestPostgresUncertainCommit(t *testing.T) {
+	for name, err := range map[string]error{"gone": errNoServer, "full": stateError("53300")} {
+		t.Run(name, func(t *testing.T) { testUncertainCommit(t, err) })
+	}
+}
+
+func testUncertainCommit(t *testing.T, refused error) {
 	t.Parallel() // it takes its time
 	p := newPlace(t, pgtest.Start(t))
 	h := p.open(t, keepAll)
 	tx := stream(t, h, 1<<20)
-	h.afterCut = func() { h.refuse(true) }
+	h.afterCut = func() { h.refuse(refused) }
 	h.cutNext(commit)
 	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err == nil || !strings.Contains(err.Error(), "may be stored") {
 		t.Errorf("Commit: %v", err)
 	}
 	tx.Abort()
-	h.refuse(false)
+	h.refuse(nil)
 	other := stream(t, h, 1<<20) // its pieces are dropped after the others
 	other.Abort()
 	eventually(t, "pieces are dropped", func() bool {
@@ -299,6 +331,47 @@ func TestPostgresHangs(t *testing.T) {
 	tx.Abort()
 	lock.Rollback()
 	put(t, h, []byte("x"), commitOf(time.Time{}, "a.example"))
+}
+
+// Who does not wait for an answer ends his own connection and no other.
+func TestPostgresCancelled(t *testing.T) {
+	p := newPlace(t, pgtest.Start(t))
+	h := p.open(t, nil)
+	lock, err := p.admin.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Rollback()
+	if _, err := lock.Exec("LOCK TABLE queue_items IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	look := func(ctx context.Context, want error) func() {
+		return func() {
+			if _, _, err := h.Ready(ctx, time.Now(), "", 1); !errors.Is(err, want) {
+				t.Errorf("Ready: %v", err)
+			}
+		}
+	}
+	waiting := func(n int64) func() bool {
+		return func() bool { return p.count(t, "SELECT count(*) FROM pg_locks WHERE NOT granted") == n }
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stays, leaves sync.WaitGroup
+	stays.Go(look(t.Context(), nil))
+	leaves.Go(look(ctx, context.Canceled))
+	eventually(t, "both wait", waiting(2))
+	cancel()
+	leaves.Wait()
+	lock.Rollback()
+	stays.Wait()
+	before := h.dialled.Load()
+	if _, err := h.Stats(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.dialled.Load() - before; n != 0 {
+		t.Errorf("%d connections are new", n)
+	}
 }
 
 // A server that takes no more connections: those that are there do.

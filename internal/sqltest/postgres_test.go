@@ -81,12 +81,22 @@ type handle struct {
 
 	mu    sync.Mutex
 	conns map[*pgWire]bool
-	dead  bool
-	cut   bool // a connection, see cutNext
+	dead  error // what is said to who connects
+	cut   bool  // a connection, see cutNext
 	only  string
 	// afterCut is called when a connection was cut.
 	afterCut func()
+
+	dialled atomic.Int32
 }
+
+var errNoServer = errors.New("there is no server any more")
+
+// A stateError is an answer of a server.
+type stateError string
+
+func (e stateError) Error() string    { return "SQLSTATE " + string(e) }
+func (e stateError) SQLState() string { return string(e) }
 
 // open returns another handle, closed at the end of the test.
 func (p *pgPlace) open(t testing.TB, opts *sqlqueue.Options) *handle {
@@ -117,8 +127,9 @@ func (p *pgPlace) tryOpen(opts *sqlqueue.Options) (*handle, error) {
 func (h *handle) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.dead {
-		return nil, errors.New("there is no server any more")
+	h.dialled.Add(1)
+	if h.dead != nil {
+		return nil, h.dead
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, addr)
@@ -130,18 +141,18 @@ func (h *handle) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return w, nil
 }
 
-// refuse lets no connection be made, or lets it again.
-func (h *handle) refuse(on bool) {
+// refuse lets no connection be made, or if err is nil, lets it again.
+func (h *handle) refuse(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.dead = on
+	h.dead = err
 }
 
 // crash ends the handle as the end of its process does.
 func (h *handle) crash() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.dead = true
+	h.dead = errNoServer
 	for c := range h.conns {
 		c.Conn.Close()
 	}

@@ -91,8 +91,9 @@ type Tx interface {
 	io.Writer
 	// ID returns the ID that the message will have.
 	ID() ID
-	// Commit stores the message. It is durable when Commit returns nil. If the error
-	// is the context's, the message may be stored or not.
+	// Commit stores the message. It is durable when Commit returns nil. If it fails
+	// because the context has ended, or the store is gone in the middle, the message
+	// may be stored or not, and Abort lets it be.
 	//
 	// It returns the items that have a LeaseUntil, leased, in their order.
 	Commit(ctx context.Context, c *Commit) ([]*Leased, error)

@@ -123,7 +123,8 @@ func (p *pgPool) ready(ctx context.Context, c *pgConn) error {
 }
 
 // used looks at the error of what was done with a connection. One that is broken is
-// closed, and with it all that are as old: a server that is gone has left none.
+// closed, and with it all that are as old: a server that is gone has left none. A
+// caller who does not wait breaks only his own.
 func (p *pgPool) used(c *pgConn, err error) {
 	c.used = time.Now()
 	if c.Conn == nil || !isBroken(err) {
@@ -132,7 +133,7 @@ func (p *pgPool) used(c *pgConn, err error) {
 	c.drop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.round == p.round {
+	if c.round == p.round && !errors.Is(err, context.Canceled) {
 		p.round++
 	}
 }

@@ -116,11 +116,18 @@ func (e *postgres) dropPieces(id queue.ID) {
 	}
 }
 
-// doubtful says that it is not known whether the message is stored.
-func (d *pgDrops) doubtful(id queue.ID) {
+// tried notes how it has ended to store a message: if with an error, it may be
+// stored all the same, unless it has said that there is no room.
+func (d *pgDrops) tried(m *newMessage, err error) {
+	if m.pieces < 2 { // none was put before
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.doubt) < pgMaxDrops {
+	switch id := queue.ID(m.id); {
+	case err == nil:
+		delete(d.doubt, id)
+	case len(d.doubt) < pgMaxDrops && !isFull(err):
 		if d.doubt == nil {
 			d.doubt = map[queue.ID]bool{}
 		}
@@ -150,8 +157,8 @@ func (d *pgDrops) drop(ctx context.Context, c *pgConn) error {
 
 // pgDrop removes the pieces of a message, unless it is there. If that is in doubt,
 // a transaction that stores it may still go on without a connection: then the first
-// statement waits for its end, or keeps it from happening. Else there is none, and
-// nothing that a full disk has no room for.
+// statement waits for its end, or keeps it from happening. Else nothing is done that
+// a full disk has no room for.
 func pgDrop(ctx context.Context, c *pgConn, id queue.ID, doubt bool) error {
 	return inTx(ctx, c, func(x pgExecer) error {
 		if doubt {
@@ -161,13 +168,14 @@ func pgDrop(ctx context.Context, c *pgConn, id queue.ID, doubt bool) error {
 				return err
 			}
 		}
+		if !doubt {
+			_, err := x.exec(ctx, execDropPieces, int64(id), int64(id))
+			return err
+		}
 		if _, err := x.exec(ctx, execDeletePiece, int64(id)); err != nil {
 			return err
 		}
-		if doubt {
-			_, err := x.exec(ctx, `DELETE FROM queue_messages WHERE id = ?`, int64(id))
-			return err
-		}
-		return nil
+		_, err := x.exec(ctx, `DELETE FROM queue_messages WHERE id = ?`, int64(id))
+		return err
 	})
 }

@@ -43,9 +43,7 @@ func (e *postgres) insert(ctx context.Context, m *newMessage) error {
 		err = e.doOnce(context.WithoutCancel(ctx), func(ctx context.Context, c *pgConn, of pgMark) error {
 			return inTx(ctx, c, func(x pgExecer) error { return e.insertBatch(ctx, x, of, []*newMessage{m}) })
 		})
-		if errors.As(err, new(uncertainError)) {
-			e.drops.doubtful(queue.ID(m.id))
-		}
+		e.drops.tried(m, err)
 		if errors.Is(err, errNode) { // the next message does not meet with this
 			e.do(ctx, e.node.beat)
 		}

@@ -70,7 +70,7 @@ func (e *postgres) doOnce(ctx context.Context, what func(ctx context.Context, c 
 		case err == nil || lost != nil && errors.Is(err, errStored):
 			return nil
 		case isConflict(err) && try < pgTries:
-		case isBroken(err):
+		case isBroken(err) || lost != nil && errors.As(err, new(connectError)):
 			if lost == nil {
 				lost, end = err, time.Now().Add(pgCertainty)
 			}

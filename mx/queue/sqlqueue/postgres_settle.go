@@ -7,7 +7,13 @@ import (
 )
 
 func (e *postgres) settle(ctx context.Context, settlements []*settlement) error {
-	if err := e.settles.wait(ctx, settlements...); err != nil {
+	err := e.settles.wait(ctx, settlements...)
+	for _, s := range settlements {
+		for _, m := range s.spawn {
+			e.drops.tried(m, err)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	for _, s := range settlements {
