@@ -78,7 +78,7 @@ func openPostgres(ctx context.Context, db *sql.DB, opts *Options, attach bool) (
 	if err := e.do(ctx, e.node.register); err != nil {
 		return nil, nil, err
 	}
-	if err := e.do(ctx, pgSweep); err != nil {
+	if err := e.sweep(ctx); err != nil {
 		return nil, nil, err
 	}
 	background, stop := context.WithCancel(context.Background())

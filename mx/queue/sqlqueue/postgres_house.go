@@ -14,29 +14,32 @@ func (e *postgres) keepHouse(ctx context.Context) {
 	swept := time.Now()
 	more := e.drops.more
 	for {
-		todo := []func(context.Context, *pgConn) error{e.drops.drop}
+		todo, sweep := []func(context.Context, *pgConn) error{e.drops.drop}, false
 		timer := time.NewTimer(pgBeatEvery*4/5 + rand.N(pgBeatEvery*2/5))
 		select {
 		case <-more:
 		case <-timer.C:
 			todo = append(todo, e.clock.measure, e.node.beat, e.forgetOutcomes)
 			if time.Since(swept) > pgSweepEvery {
-				swept = time.Now()
-				todo = append(todo, pgSweep)
+				swept, sweep = time.Now(), true
 			}
 		case <-ctx.Done():
 		}
 		timer.Stop()
 		more = e.drops.more
-		for _, do := range todo {
-			if ctx.Err() != nil {
-				return
-			}
-			if err := e.do(ctx, do); err != nil && ctx.Err() == nil {
-				e.log.Warn("sqlqueue: PostgreSQL", "error", err)
-				more = nil // not before the next beat
-				break
-			}
+		var err error
+		for i := 0; i < len(todo) && err == nil; i++ {
+			err = e.do(ctx, todo[i])
+		}
+		if sweep && err == nil {
+			err = e.sweep(ctx)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			e.log.Warn("sqlqueue: PostgreSQL", "error", err)
+			more = nil // not before the next beat
 		}
 	}
 }

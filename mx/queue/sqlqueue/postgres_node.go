@@ -3,6 +3,8 @@ package sqlqueue
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -86,25 +88,59 @@ func (n *pgNode) leave(ctx context.Context, c *pgConn) error {
 	return err
 }
 
-// pgSweep removes pieces of messages that will not be: those without a message
-// whose node is gone.
-func pgSweep(ctx context.Context, c *pgConn) error {
-	if _, err := c.ExecContext(ctx, pgForget); err != nil { // before anything is looked at
-		return err
-	}
-	for {
-		r, err := c.ExecContext(ctx, `DELETE FROM queue_pieces WHERE message IN (
-			SELECT DISTINCT p.message FROM queue_pieces p
-			WHERE NOT EXISTS (SELECT 1 FROM queue_messages m WHERE m.id = p.message)
+// pgOrphans looks at messages that have pieces, from one to the next by the index,
+// and says whether they will not be: there is no message, and its node is gone.
+const (
+	pgOrphans = `WITH RECURSIVE p (message) AS (
+			(SELECT q.message FROM queue_pieces q WHERE q.message > $1 ORDER BY q.message LIMIT 1)
+			UNION ALL
+			SELECT (SELECT q.message FROM queue_pieces q WHERE q.message > p.message ORDER BY q.message LIMIT 1)
+			FROM p WHERE p.message IS NOT NULL
+		)
+		SELECT p.message, NOT EXISTS (SELECT 1 FROM queue_messages m WHERE m.id = p.message)
 			AND NOT EXISTS (SELECT 1 FROM queue_nodes n WHERE n.node = (p.message >> 12) & 511 AND n.first <= p.message)
-			LIMIT 16)`)
-		if err != nil {
-			return err
-		}
-		if n, err := r.RowsAffected(); err != nil || n == 0 {
-			return err
+		FROM p WHERE p.message IS NOT NULL LIMIT $2`
+	pgOrphansPart = 1000
+)
+
+// sweep removes the pieces of messages that will not be. Who is not among the nodes
+// when it is looked does not become it again for a message begun before.
+func (e *postgres) sweep(ctx context.Context) error {
+	err := e.do(ctx, func(ctx context.Context, c *pgConn) error {
+		_, err := c.ExecContext(ctx, pgForget) // before anything is looked at
+		return err
+	})
+	last, looked := int64(math.MinInt64), pgOrphansPart
+	for err == nil && looked == pgOrphansPart {
+		var orphans []int64
+		after := last
+		err = e.do(ctx, func(ctx context.Context, c *pgConn) error {
+			orphans, looked = nil, 0
+			var is bool
+			rows, err := c.QueryContext(ctx, pgOrphans, after, pgOrphansPart)
+			return each(rows, err, func() error {
+				looked++
+				if is {
+					orphans = append(orphans, last)
+				}
+				return nil
+			}, &last, &is)
+		})
+		for some := range slices.Chunk(orphans, 16) {
+			if err != nil {
+				break
+			}
+			ids := make(pgArrays, 1)
+			for _, id := range some {
+				ids[0].int(id)
+			}
+			err = e.do(ctx, func(ctx context.Context, c *pgConn) error {
+				_, err := c.ExecContext(ctx, `DELETE FROM queue_pieces WHERE message = ANY($1::bigint[])`, ids.args()...)
+				return err
+			})
 		}
 	}
+	return err
 }
 
 // A pgClock knows how the clock of the server differs from ours. All who share a
