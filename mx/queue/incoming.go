@@ -152,14 +152,10 @@ func (r *Runner) commit(m *NewMessage, began, now time.Time) *Commit {
 	if t.due.Before(now) {
 		t.due = now
 	}
-	destination := r.Destination
-	if destination == nil {
-		destination = domainOf
-	}
 	places := map[string]int(nil)
 	for i := range m.Envelope.Recipients {
 		to := Recipient{Recipient: m.Envelope.Recipients[i]}
-		name := destination(to.To)
+		name := r.destination(to.To)
 		at, known := 0, i > 0 && c.Items[0].Destination == name
 		if !known && i > 0 {
 			if places == nil {
@@ -182,6 +178,15 @@ func (r *Runner) commit(m *NewMessage, began, now time.Time) *Commit {
 		}
 	}
 	return c
+}
+
+func (r *Runner) destination(to smtp.ForwardPath) string {
+	if r.Destination != nil {
+		if name := r.Destination(to); name != "" {
+			return name
+		}
+	}
+	return domainOf(to)
 }
 
 // domainOf is the Destination of a Runner that has none.

@@ -43,6 +43,7 @@ func TestItems(t *testing.T) {
 		{"SMTPUTF8", nil, []string{"bü@bücher.example"}, []string{"xn--bcher-kva.example: bü"}},
 		{"literal", nil, []string{"b@[192.0.2.1]", "c@[IPv6:2001:DB8::1]"}, []string{"[192.0.2.1]: b", "[ipv6:2001:db8::1]: c"}},
 		{"postmaster", nil, []string{"Postmaster"}, []string{"localhost: Postmaster"}},
+		{"none of its own", func(r *queue.Runner) { r.Destination = func(smtp.ForwardPath) string { return "" } }, []string{"b@x.example", "c@y.example"}, []string{"x.example: b", "y.example: c"}},
 		{"its own", func(r *queue.Runner) { r.Destination = func(smtp.ForwardPath) string { return "next" } }, []string{"b@x.example", "c@y.example"}, []string{"next: b c"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

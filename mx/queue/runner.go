@@ -50,9 +50,9 @@ type Runner struct {
 	Deliverer Deliverer
 
 	// Destination says where a recipient's mail goes: recipients of a message with
-	// the same destination share an Item. If nil, the domain in A-labels and lower
-	// case, and "localhost" for <postmaster>, who has none: a Deliverer has to know
-	// where that is (RFC 5321 §4.5.1).
+	// the same destination share an Item. If nil, or if it says "", the domain in
+	// A-labels and lower case, and "localhost" for <postmaster>, who has none: a
+	// Deliverer has to know where that is (RFC 5321 §4.5.1).
 	Destination func(to smtp.ForwardPath) string
 
 	// Notifications writes what senders are told. If nil, a dsn.Composer that has
