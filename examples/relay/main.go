@@ -61,6 +61,7 @@ type relay struct {
 	domains                                  []string              // local ones: their mail ends here
 	users                                    server.CredentialList // by address; nil if everybody has a mailbox
 	insecureLocal                            bool
+	patience                                 time.Duration // of who has sent the signal
 	signer                                   dkim.Signer
 	resolver                                 dns.Resolver
 	verifier                                 auth.Verifier
@@ -130,6 +131,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.Int64Var(&r.runner.MaxMessages, "max-messages", 0, "messages in the queue before new ones get 452; 0 means no limit")
 	flags.Int64Var(&r.runner.MinFree, "min-free", 64<<20, "`octets` the disk must have left, lest new messages get 452")
 	flags.DurationVar(&r.runner.Poll, "poll", 10*time.Second, "time between looks at what others have changed in the queue")
+	flags.DurationVar(&r.patience, "stop", 20*time.Second, "how long mail that comes in or goes out when the relay is to stop may take")
 	flags.TextVar(&level, "log", slog.LevelInfo, "debug, info, warn or error")
 	err := flags.Parse(args)
 	submits := r.submission+r.submissions != ""

@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider/auth/authres"
 	"github.com/postrider/postrider/auth/dkim"
@@ -315,6 +317,38 @@ func TestStop(t *testing.T) {
 	start(t, "-listen", "127.0.0.1:0", "-insecure-local", "-smarthost", smarthost.Addr, "-db", db).relayQueue(t, "retry", "-all")
 	if got := wait(t, smarthost, 1)[0]; got.Header("Subject") != "late" {
 		t.Errorf("%s", got.Data)
+	}
+}
+
+// A client that does not come to an end takes no time from deliveries, and what
+// comes of these is recorded though they are cut short.
+func TestStopWithClient(t *testing.T) {
+	smarthost := smtptest.NewServer(t)
+	begun := smarthost.Fault(smtptest.AfterData().Delay(time.Hour))
+	p := start(t, "-listen", "127.0.0.1:0", "-insecure-local", "-smarthost", smarthost.Addr, "-stop", "300ms")
+	if _, err := send(t, plain(t, p.addrs["mx"]), text, "alice@example.org", "b@example.net"); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", p.addrs["mx"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := smtptest.ParseScript(strings.NewReader("S: 220 ...\nC: EHLO me.example\nS: 250-...\nS: 250 ...\nC: MAIL FROM:<a@example.org>\nS: 250 ...\nC: RCPT TO:<b@example.net>\nS: 250 ...\nC: DATA\nS: 354 ...\n"))
+	if err == nil {
+		err = s.PlayClient(conn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begun() == 0 {
+		runtime.Gosched()
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if got := p.relayQueue(t, "list", "-json"); !strings.Contains(got, `"state":"waiting"`) || !strings.Contains(got, `"attempts":1,`) {
+		t.Error(got)
 	}
 }
 

@@ -26,8 +26,7 @@ import (
 )
 
 // serve starts everything, waits for ctx to end or for something to fail, and
-// stops it in an order in which nothing is lost: first nobody comes in, then
-// nothing goes out. The store is closed after that.
+// stops it so that nothing is lost: the store is closed when all others have ended.
 func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writer) error {
 	cert, err := server.SelfSigned(r.hostname) // enough for an MX, and for no mail client
 	if r.certFile != "" {
@@ -50,9 +49,10 @@ func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writ
 	mx, submission := r.server(server.MX, cert, counted), r.server(server.Submission, cert, counted)
 	metrics := &http.Server{Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), ReadHeaderTimeout: 10 * time.Second}
 	defer metrics.Close()
-	defer r.stop(mx, submission)
+	var running sync.WaitGroup
+	defer r.stop(&running, mx, submission)
 	stopped := make(chan error, 5)
-	go func() { stopped <- r.runner.Run(context.WithoutCancel(ctx)) }() // until stop: what is underway shall end
+	running.Go(func() { stopped <- r.runner.Run(context.WithoutCancel(ctx)) }) // until stop: what is underway shall end
 	for _, l := range []struct {
 		name, addr string
 		serve      func(net.Listener) error
@@ -80,18 +80,18 @@ func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writ
 }
 
 // stop lets mail transactions and deliveries come to their end, but for what takes
-// longer than whoever sent the signal will wait: that is tried again later.
-func (r *relay) stop(servers ...*server.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+// longer than whoever sent the signal will wait: that is tried again later. What is
+// still accepted stays in the queue. It waits for what comes of them to be recorded.
+func (r *relay) stop(running *sync.WaitGroup, servers ...*server.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
 	defer cancel()
-	var wg sync.WaitGroup
 	for _, s := range servers {
-		wg.Go(func() { s.Shutdown(ctx) })
+		running.Go(func() { s.Shutdown(ctx) })
 	}
-	wg.Wait()
 	if err := r.runner.Shutdown(ctx); err != nil {
 		r.log.Warn("deliveries were cut short", "err", err)
 	}
+	running.Wait()
 }
 
 // server returns the server for one kind of client. What it offers it promises:
