@@ -88,9 +88,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err := server.WriteCredential(stdout, strings.ToLower(args[1]), strings.TrimRight(password, "\r\n"))
 		return exit(err, 1, stderr)
 	}
-	r := relay{hops: map[string]*mx.NextHop{}}
-	var opts sqlqueue.Options
-	var stub dns.Stub
+	r, opts, stub := relay{hops: map[string]*mx.NextHop{}}, sqlqueue.Options{}, dns.Stub{}
 	var level slog.Level
 	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -134,18 +132,22 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.DurationVar(&r.patience, "stop", 20*time.Second, "how long mail that comes in or goes out when the relay is to stop may take")
 	flags.TextVar(&level, "log", slog.LevelInfo, "debug, info, warn or error")
 	err := flags.Parse(args)
-	submits := r.submission+r.submissions != ""
 	switch {
 	case err == flag.ErrHelp:
 		return 0
 	case err != nil:
 		return 64 // EX_USAGE; flags has said why
-	case flags.NArg() > 0 || r.listen == "" && !submits:
+	case flags.NArg() > 0 || r.listen+r.submission+r.submissions == "":
 		err = errors.New("there are flags only, and -listen or -submission is needed; see -help")
-	case r.users == nil && (submits || r.maildir != nil):
-		err = errors.New("-submission and -maildir need -users")
+	case r.users == nil && (r.submission+r.submissions != "" || r.maildir != nil), (r.certFile == "") != (r.keyFile == ""), *port > 65535:
+		err = errors.New("-submission and -maildir need -users, -cert and -key each other, and no port is above 65535")
 	case len(r.domains) > 0 && r.hops[local] == nil && r.maildir == nil:
 		err = errors.New("-domains needs -lmtp or -maildir")
+	}
+	for user := range r.users {
+		if to, bad := smtp.ParseMailbox(user); bad != nil || r.maildir != nil && r.isLocal(to.Domain) && !maildir.Fits(to) {
+			err = fmt.Errorf("-users: %q is not an address that can have mail here", user)
+		}
 	}
 	if err != nil {
 		return exit(err, 64, stderr)
@@ -167,8 +169,7 @@ func exit(err error, code int, stderr io.Writer) int {
 	return code
 }
 
-// wake is for sqlqueue.Wake: it hears of what other relays have put into the same
-// PostgreSQL, and operators have changed there.
+// wake is for sqlqueue.Wake: it hears what others change in the same PostgreSQL.
 func (r *relay) wake(ctx context.Context, news func()) error {
 	conn, err := pgx.Connect(ctx, r.db)
 	if err != nil {

@@ -150,6 +150,31 @@ func TestMX(t *testing.T) {
 	}
 }
 
+// A file of users without any is not one of all there could be. Strangers are not
+// offered what is for users, and nobody what the queue does not do.
+func TestNobody(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("# nobody yet\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p := start(t, "-listen", "127.0.0.1:0", "-domains", "example.org", "-users", users, "-maildir", dir)
+	conn, err := net.Dial("tcp", p.addrs["mx"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := smtptest.ParseScript(strings.NewReader("S: 220 ...\nC: EHLO me.example\nS: 250-...\nS: 250 ...\n" +
+		"C: MAIL FROM:<a@example.com> HOLDFOR=600\nS: 555 ...\nC: MAIL FROM:<a@example.com> MT-PRIORITY=9\nS: 555 ...\n" +
+		"C: MAIL FROM:<a@example.com>\nS: 250 ...\nC: RCPT TO:<anybody@example.org>\nS: 550 5.1.1 no such mailbox here\nC: QUIT\nS: 221 ...\n"))
+	if err == nil {
+		err = s.PlayClient(conn)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Without a smarthost mail goes where the DNS says.
 func TestWorld(t *testing.T) {
 	inet := mxtest.New(t, mxtest.Loopback)
@@ -376,7 +401,9 @@ func TestMetrics(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"-listen"}, {"-listen", ":0", "more"}, {"-submission", ":0"}, {"-listen", ":0", "-domains", "example.org"},
-		{"-listen", ":0", "-maildir", t.TempDir()}, {"-listen", ":0", "-users", "nowhere"}, {"-listen", ":0", "-resolver", "x"}, {"queue"}, {"queue", "x"}, {"queue", "delete"},
+		{"-listen", ":0", "-maildir", t.TempDir()}, {"-listen", ":0", "-key", "k"}, {"-listen", ":0", "-cert", "c"}, {"-listen", ":0", "-port", "65561"},
+		{"-listen", ":0", "-users", usersFile(t, "bob")}, {"-listen", ":0", "-domains", "example.org", "-maildir", t.TempDir(), "-users", usersFile(t, "b\u00fc@example.org")},
+		{"-listen", ":0", "-users", "nowhere"}, {"-listen", ":0", "-resolver", "x"}, {"queue"}, {"queue", "x"}, {"queue", "delete"},
 	} {
 		var out bytes.Buffer
 		if code := run(t.Context(), args, nil, &out, &out); code != 64 || out.Len() == 0 {

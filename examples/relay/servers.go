@@ -45,7 +45,6 @@ func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writ
 	if store.Dialect() == sqlqueue.PostgreSQL {
 		r.runner.Wake = sqlqueue.Wake(ctx, r.wake)
 	}
-
 	mx, submission := r.server(server.MX, cert, counted), r.server(server.Submission, cert, counted)
 	metrics := &http.Server{Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), ReadHeaderTimeout: 10 * time.Second}
 	defer metrics.Close()
@@ -80,8 +79,7 @@ func (r *relay) serve(ctx context.Context, store *sqlqueue.Store, stdout io.Writ
 }
 
 // stop lets mail transactions and deliveries come to their end, but for what takes
-// longer than whoever sent the signal will wait: that is tried again later. What is
-// still accepted stays in the queue. It waits for what comes of them to be recorded.
+// longer than whoever sent the signal will wait: that is tried again later.
 func (r *relay) stop(running *sync.WaitGroup, servers ...*server.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
 	defer cancel()
@@ -91,19 +89,18 @@ func (r *relay) stop(running *sync.WaitGroup, servers ...*server.Server) {
 	if err := r.runner.Shutdown(ctx); err != nil {
 		r.log.Warn("deliveries were cut short", "err", err)
 	}
-	running.Wait()
+	running.Wait() // what came of deliveries is recorded
 }
 
 // server returns the server for one kind of client. What it offers it promises:
 // the queue keeps the parameters, the next hop gets them or the sender hears.
 func (r *relay) server(role server.Role, cert *server.Certificate, counted *prommetrics.Metrics) *server.Server {
 	s := &server.Server{
-		Handler:   server.HandlerFunc(r.newSession),
-		Role:      role,
-		Hostname:  r.hostname,
-		TLSConfig: &tls.Config{GetCertificate: cert.GetCertificate},
-		Extensions: []server.Extension{server.DSN, server.SMTPUTF8, server.RequireTLS, server.MTPriority(""),
-			server.DeliverBy(0), server.FutureRelease(7 * 24 * time.Hour)},
+		Handler:     server.HandlerFunc(r.newSession),
+		Role:        role,
+		Hostname:    r.hostname,
+		TLSConfig:   &tls.Config{GetCertificate: cert.GetCertificate},
+		Extensions:  []server.Extension{server.DSN, server.SMTPUTF8, server.RequireTLS, server.DeliverBy(0)},
 		ChunkPolicy: server.Normalize, // what has bare line ends could not go on to servers without CHUNKING, nor be signed
 		Observer:    counted,
 		Logger:      r.log,
@@ -117,11 +114,13 @@ func (r *relay) server(role server.Role, cert *server.Certificate, counted *prom
 	around := []func(server.Handler) server.Handler{
 		middleware.Recipients(middleware.RecipientsOptions{ // without, this would be an open relay
 			Domains: r.domains, Addresses: slices.Collect(maps.Keys(r.users)), Relay: r.mayRelay,
+			Exists: func(context.Context, smtp.ForwardPath) (bool, error) { return r.users == nil, nil },
 		}),
 		middleware.MaxHops(0),
 	}
 	if role == server.Submission {
 		s.Auth = &server.Credentials{Lookup: r.users.Lookup}
+		s.Extensions = append(s.Extensions, server.FutureRelease(7*24*time.Hour)) // not for strangers (RFC 4865 §3)
 		around = append(around, middleware.Submission(middleware.SubmissionOptions{Owns: owns, AddDate: true, AddMessageID: true}))
 	}
 	s.Handler = middleware.Chain(s.Handler, around...)

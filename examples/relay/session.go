@@ -138,5 +138,4 @@ func (s *session) copy(w io.Writer, b *server.Body) error {
 }
 
 func (s *session) Reset(context.Context, server.ResetReason) { s.env, s.check = smtp.Envelope{}, nil }
-
-func (s *session) Close(error) {}
+func (s *session) Close(error)                               {}
