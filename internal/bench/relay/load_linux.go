@@ -144,10 +144,10 @@ type run struct {
 }
 
 // source hands messages to the MTA at addr and returns when all are accepted.
-func source(ctx context.Context, r *root, addr string, l load, sessions int) (run, error) {
-	argv := []string{"/usr/sbin/smtp-source", "-c", "-s", strconv.Itoa(sessions), "-m", strconv.Itoa(l.messages),
+func source(ctx context.Context, r *root, addr string, l load) (run, error) {
+	argv := []string{"/usr/sbin/smtp-source", "-c", "-s", strconv.Itoa(l.sessions), "-m", strconv.Itoa(l.messages),
 		"-l", strconv.Itoa(l.size), "-M", "client.bench.example", "-f", "sender@client.bench.example", "-t", "recipient@bench.example"}
-	if l.keep {
+	if l.kept {
 		argv = append(argv, "-d")
 	}
 	cmd := r.command(append(argv, addr)...)

@@ -19,7 +19,15 @@ import (
 // A load says what smtp-source does in one round.
 type load struct {
 	messages, size int
-	keep           bool // connections from message to message
+	sessions       int
+	kept           bool // connections from message to message
+}
+
+func (l load) String() string {
+	if l.kept {
+		return fmt.Sprintf("%d sessions, connections kept", l.sessions)
+	}
+	return fmt.Sprintf("%d sessions, a connection for each message", l.sessions)
 }
 
 // An mta is a relay under measurement.
@@ -49,21 +57,31 @@ func main() {
 }
 
 type options struct {
-	load
+	load     // but for sessions and kept
 	rounds   int
 	sessions []int
+	kept     []bool
 	mtas     []string
 	profile  bool
 	profiles string
 }
 
 func bench(ctx context.Context, args []string) error {
-	o := options{load: load{messages: 2000, size: 4096}, sessions: []int{10, 50}, mtas: []string{"postfix", "sqlite"}}
+	o := options{load: load{messages: 2000, size: 4096}, sessions: []int{10, 50}, kept: []bool{false, true}, mtas: []string{"postfix", "sqlite"}}
 	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
 	flags.IntVar(&o.rounds, "rounds", 5, "interleaved rounds for each number of sessions")
 	flags.IntVar(&o.messages, "messages", o.messages, "messages a round")
 	flags.IntVar(&o.size, "size", o.size, "octets of a message")
-	flags.BoolVar(&o.keep, "keep", false, "smtp-source keeps its connections; by itself it opens one for each message")
+	flags.Func("connections", "`which` smtp-source makes, with commas: \"each\" message has one, or they are \"kept\" (each,kept)", func(s string) error {
+		o.kept = nil
+		for word := range strings.SplitSeq(s, ",") {
+			if word != "each" && word != "kept" {
+				return errors.New("neither each nor kept")
+			}
+			o.kept = append(o.kept, word == "kept")
+		}
+		return nil
+	})
 	flags.Func("sessions", "`numbers` of sessions, with commas (10,50)", func(s string) (err error) {
 		o.sessions = nil
 		for n := range strings.SplitSeq(s, ",") {
@@ -116,17 +134,17 @@ func bench(ctx context.Context, args []string) error {
 		all = append(all, m)
 	}
 	header(os.Stdout, o, all)
-	for _, sessions := range o.sessions {
-		samples, err := rounds(ctx, r, all, o, sessions)
+	for _, l := range o.loads() {
+		samples, err := rounds(ctx, r, all, l, o.rounds)
 		if err != nil {
 			return err
 		}
-		report(os.Stdout, sessions, all, samples)
+		report(os.Stdout, l, all, samples)
 		for _, m := range all {
 			if m.program == "" || !o.profile {
 				continue
 			}
-			if err := m.profile(ctx, os.Stdout, r, o, sessions); err != nil {
+			if err := m.profile(ctx, os.Stdout, r, l, o.profiles); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
 		}
@@ -135,6 +153,18 @@ func bench(ctx context.Context, args []string) error {
 		return nil
 	}
 	return proveSync(ctx, os.Stdout, r, o, program, dir)
+}
+
+// loads are what is measured, one after the other.
+func (o *options) loads() (all []load) {
+	for _, kept := range o.kept {
+		for _, sessions := range o.sessions {
+			l := o.load
+			l.sessions, l.kept = sessions, kept
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 func isOurs(name string) bool { return name != "postfix" }
@@ -175,16 +205,16 @@ func start(ctx context.Context, r *root, name, program, dir string) (m *mta, err
 	return m, nil
 }
 
-// rounds measures all MTAs in turn, o.rounds times. The order shifts by one from
-// round to round, and the first round is thrown away.
-func rounds(ctx context.Context, r *root, all []*mta, o options, sessions int) ([][]sample, error) {
+// rounds measures all MTAs in turn, n times. The order shifts by one from round to
+// round, and one round before the first is thrown away.
+func rounds(ctx context.Context, r *root, all []*mta, l load, n int) ([][]sample, error) {
 	samples := make([][]sample, len(all))
-	for round := -1; round < o.rounds; round++ {
+	for round := -1; round < n; round++ {
 		for i := range all {
 			at := (i + round + len(all)) % len(all)
-			s, err := all[at].round(ctx, r, o.load, sessions)
+			s, err := all[at].round(ctx, r, l)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %d sessions: %w", all[at].name, sessions, err)
+				return nil, fmt.Errorf("%s, %v: %w", all[at].name, l, err)
 			}
 			if round >= 0 {
 				samples[at] = append(samples[at], s)
@@ -198,7 +228,7 @@ func rounds(ctx context.Context, r *root, all []*mta, o options, sessions int) (
 // CPU time is read.
 const settled = 500 * time.Millisecond
 
-func (m *mta) round(ctx context.Context, r *root, l load, sessions int) (sample, error) {
+func (m *mta) round(ctx context.Context, r *root, l load) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	before, err := cpuOf(m.pids)
@@ -207,7 +237,7 @@ func (m *mta) round(ctx context.Context, r *root, l load, sessions int) (sample,
 	}
 	all := m.sink.got.count() + l.messages
 	m.sink.got.mark(all)
-	in, err := source(ctx, r, m.addr, l, sessions)
+	in, err := source(ctx, r, m.addr, l)
 	if err != nil {
 		return sample{}, err
 	}

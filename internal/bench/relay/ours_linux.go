@@ -55,7 +55,11 @@ func sourceOf(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(filepath.Dir(string(out)), "../..", name), nil
+	module := strings.TrimSpace(string(out))
+	if filepath.Base(module) != "go.mod" {
+		return "", errors.New("to be run in internal/bench, whose relay it builds")
+	}
+	return filepath.Join(filepath.Dir(module), "../..", name), nil
 }
 
 // startRelay starts the program, by way of the words in front if there are any.

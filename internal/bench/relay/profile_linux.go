@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -31,20 +32,19 @@ var stages = []stage{
 }
 
 // profile drives the relay once more.
-func (m *mta) profile(ctx context.Context, w io.Writer, r *root, o options, sessions int) error {
+func (m *mta) profile(ctx context.Context, w io.Writer, r *root, l load, keep string) error {
 	file := m.log + ".pprof"
 	os.Remove(file)
 	if err := syscall.Kill(m.pids[0], syscall.SIGUSR1); err != nil {
 		return err
 	}
-	l := o.load
 	l.messages *= 5
 	own := m.pids[:1] // without the database's
 	before, err := cpuOf(own)
 	if err != nil {
 		return err
 	}
-	if _, err := m.round(ctx, r, l, sessions); err != nil {
+	if _, err := m.round(ctx, r, l); err != nil {
 		return err
 	}
 	after, err := cpuOf(own)
@@ -63,8 +63,12 @@ func (m *mta) profile(ctx context.Context, w io.Writer, r *root, o options, sess
 	if err != nil {
 		return err
 	}
-	if o.profiles != "" {
-		if err := copyFile(fmt.Sprintf("%s/%s-%d.pprof", o.profiles, m.name, sessions), file); err != nil {
+	if keep != "" {
+		name := fmt.Sprintf("%s-%d.pprof", m.name, l.sessions)
+		if l.kept {
+			name = "kept-" + name
+		}
+		if err := copyFile(filepath.Join(keep, name), file); err != nil {
 			return err
 		}
 	}

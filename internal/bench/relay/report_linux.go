@@ -11,21 +11,17 @@ const row = "  %-9s %7s %-14s %7s %-14s %9s %-12s %6s %-12s\n"
 
 // header says what is measured, and of what.
 func header(w io.Writer, o options, all []*mta) {
-	how := "a connection for each"
-	if o.keep {
-		how = "connections kept"
-	}
-	fmt.Fprintf(w, "smtp-source -> relay -> smtp-sink: %d messages of %d octets a round, %s; %d interleaved rounds, median and extremes.\n",
-		o.messages, o.size, how, o.rounds)
+	fmt.Fprintf(w, "smtp-source -> relay -> smtp-sink: %d messages of %d octets a round; %d interleaved rounds, median and extremes.\n",
+		o.messages, o.size, o.rounds)
 	for _, m := range all {
 		fmt.Fprintf(w, "%s: %s\n", m.name, m.about)
 	}
 	fmt.Fprintf(w, "\n"+row, "", "accepted/s", "", "delivered/s", "", "× Postfix", "", "CPU ms", "a message")
 }
 
-// report prints the rows of the table for one number of sessions.
-func report(w io.Writer, sessions int, all []*mta, samples [][]sample) {
-	fmt.Fprintf(w, "%d sessions\n", sessions)
+// report prints the rows of the table for one load.
+func report(w io.Writer, l load, all []*mta, samples [][]sample) {
+	fmt.Fprintln(w, l)
 	postfix := slices.IndexFunc(all, func(m *mta) bool { return m.name == "postfix" })
 	for i, m := range all {
 		var accepted, delivered, ratio, cpu []float64
