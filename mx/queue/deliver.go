@@ -128,7 +128,7 @@ func verdict(j *job) (found finding, why heard) {
 		switch {
 		case res.Status >= mx.Delivered, !res.Local && (res.Scope == mx.ScopeRecipient || res.Scope == mx.ScopeMessage):
 			return fine, heard{}
-		case res.Status == mx.Deferred && blamesSite(res) && !errors.Is(res.Err, ErrNotFound) && found == nothing && !j.unmoved:
+		case res.Status == mx.Deferred && blamesSite(res) && found == nothing && !j.unmoved:
 			found, why = broken, heard{res.Reply, res.Local, res.Host, res.Err}
 		}
 	}
@@ -137,6 +137,9 @@ func verdict(j *job) (found finding, why heard) {
 
 // blamesSite reports whether other messages to the destination would fare no better.
 func blamesSite(res *mx.Result) bool {
+	if errors.Is(res.Err, ErrNotFound) || errors.Is(res.Err, ErrUnreadable) {
+		return false // there was nothing to send
+	}
 	switch res.Scope {
 	case mx.ScopeHost, mx.ScopeSite, mx.ScopeLocal:
 		return true

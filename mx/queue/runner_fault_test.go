@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -645,4 +646,26 @@ func TestDeletedMessage(t *testing.T) {
 			t.Errorf("%d attempts, %v, %v", len(s.tried()), s.rests(), s.told())
 		}
 	})
+}
+
+// Nor is a content that the store cannot read.
+func TestUnreadableContent(t *testing.T) {
+	for _, scope := range []mx.Scope{mx.ScopeLocal, mx.ScopeHost} {
+		play(t, func(r *queue.Runner) { r.Retry = time.Minute }, func(s *stage) {
+			s.does("example.net", always(mx.Result{Scope: scope, Local: true, Reply: unreachable.Reply,
+				Err: fmt.Errorf("mx: %w: %w", errDisk, queue.ErrUnreadable)}))
+			for range 20 {
+				s.send("a@example.org", "b@example.net")
+				s.sleep(time.Second)
+			}
+			if len(s.sites) > 0 || len(s.tries) != 20 {
+				t.Errorf("%d attempts, %v", len(s.tries), s.sites)
+			}
+			s.does("example.net", well)
+			s.sleep(5 * time.Minute)
+			if n := len(s.outcomes()); n != 20 {
+				t.Errorf("%d outcomes", n)
+			}
+		})
+	}
 }

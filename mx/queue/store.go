@@ -18,6 +18,9 @@ var (
 	ErrLost = errors.New("queue: the lease is lost")
 	// ErrNotFound says that there is no such message.
 	ErrNotFound = errors.New("queue: no such message")
+	// ErrUnreadable is in the error of a content that the store could not read just
+	// now, lest the host that it was to be sent to gets the blame.
+	ErrUnreadable = errors.New("queue: the content cannot be read")
 	// ErrClosed says that the store is closed.
 	ErrClosed = errors.New("queue: closed")
 )
@@ -57,7 +60,7 @@ type Store interface {
 	Settle(ctx context.Context, settlements []*Settlement) error
 
 	// Open returns the content of a message. Content.Open fails with ErrNotFound when
-	// the message is gone.
+	// the message is gone. What else goes wrong in reading it holds ErrUnreadable.
 	Open(ctx context.Context, id ID) (*Message, smtp.Content, error)
 
 	// Scan returns the items that match, in the order of their messages, each as it

@@ -3,6 +3,7 @@ package sqlqueue
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io"
 
 	"github.com/postrider/postrider/mx/queue"
@@ -69,13 +70,17 @@ func (s *Store) openContent(id queue.ID, size int64) (io.ReadCloser, error) {
 	found, err := s.read(context.Background(), queryBody, []any{int64(id)}, &body)
 	switch {
 	case err != nil:
-		return nil, wrap("content", err)
+		return nil, unreadable(err)
 	case !found:
 		return nil, queue.ErrNotFound
 	case body != nil || size == 0:
 		return smtp.BytesContent(body).Open()
 	}
 	return &contentReader{s: s, id: id, left: size}, nil
+}
+
+func unreadable(err error) error {
+	return fmt.Errorf("%w: %w", wrap("content", err), queue.ErrUnreadable)
 }
 
 // A contentReader reads a content part by part. It has no connection in between.
@@ -135,7 +140,7 @@ func (r *contentReader) next() {
 	found, err := r.readPart(context.Background())
 	switch {
 	case err != nil:
-		r.err = wrap("content", err)
+		r.err = unreadable(err)
 	case !found:
 		r.err = queue.ErrNotFound
 	default:
