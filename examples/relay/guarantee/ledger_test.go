@@ -164,7 +164,7 @@ func (l *ledger) await(t *testing.T, what string, is func() bool) {
 	}
 }
 
-const awaitTime = 30 * time.Second
+const awaitTime = time.Minute
 
 // done reports whether the recipient has what it is to have; l.mu is held.
 func (r *recipient) done() bool { return len(r.copies) > 0 || len(r.bounces) > 0 }
