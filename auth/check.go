@@ -158,7 +158,7 @@ func (k *Check) Finish(ctx context.Context) (*Result, error) {
 	if k.problem != "" {
 		r.DMARC = dmarc.Result{Verdict: authres.None, FromProblem: k.problem, Disposition: dmarc.None, Problem: string(k.problem)}
 	}
-	r.TrustedSealer = c.v.trustedSealer(r)
+	r.TrustedSealer, r.honorReject = c.v.trustedSealer(r), c.v.HonorReject
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}

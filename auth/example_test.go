@@ -82,10 +82,10 @@ func ExampleCheck() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(result.DMARC.Verdict, result.Disposition())
+	fmt.Println(result.DMARC.Verdict, result.DMARC.Policy, result.Disposition())
 	// Output:
 	// before DATA: fail -all
-	// fail reject
+	// fail reject quarantine
 }
 
 func ExampleResult() {

@@ -36,12 +36,12 @@ func ExampleResult_Observation() {
 		}
 	}
 	// Output:
-	// example.org 192.0.2.1 2 reject
-	// example.org 203.0.113.9 1 reject
+	// example.org 192.0.2.1 2 quarantine
+	// example.org 203.0.113.9 1 quarantine
 }
 
 func TestObservation(t *testing.T) {
-	v := &auth.Verifier{Resolver: zone(t, "_dmarc.example.net TXT \"v=DMARC1; p=reject; rua=mailto:d@example.net\"")}
+	v := &auth.Verifier{HonorReject: true, Resolver: zone(t, "_dmarc.example.net TXT \"v=DMARC1; p=reject; rua=mailto:d@example.net\"")}
 	message := signed(t, in(t, plain, "ann@example.org", "ann@example.net"), "example.net")
 	r, err := v.Verify(t.Context(), peer, mailbox(t, "bounce@example.org"), strings.NewReader(message))
 	if err != nil {

@@ -29,6 +29,8 @@ type Result struct {
 	// TrustedSealer is the domain in Verifier.TrustedSealers whose seal says
 	// that DMARC passed before it failed. "" if there is none.
 	TrustedSealer string
+
+	honorReject bool // of the Verifier
 }
 
 // Field returns the findings as a field: iprev, SPF of the HELO name and of the
@@ -69,11 +71,15 @@ func (r *Result) Header() string {
 	return r.Field().String()
 }
 
-// Disposition is what DMARC advises to do with the message, with the word of a
-// trusted sealer counted in.
+// Disposition is what is to be done with the message: what the author's domain
+// asks for, unless a trusted sealer's word counts, and short of reject without
+// Verifier.HonorReject.
 func (r *Result) Disposition() dmarc.Policy {
-	if r.TrustedSealer != "" {
+	switch {
+	case r.TrustedSealer != "":
 		return dmarc.None
+	case r.DMARC.Disposition == dmarc.Reject && !r.honorReject:
+		return dmarc.Quarantine // RFC 9989 §7.4
 	}
 	return r.DMARC.Disposition
 }
@@ -81,7 +87,7 @@ func (r *Result) Disposition() dmarc.Policy {
 // Refusal returns a *smtp.Error with which to refuse the message, or nil. A
 // message is to be refused if its From names no author domain, or several, or if
 // another From may be hidden in its header section (RFC 9989 §11.5); and if
-// Disposition is reject. A verdict of temperror or permerror is no reason.
+// Disposition is reject, which takes Verifier.HonorReject. A verdict of temperror or permerror is no reason.
 func (r *Result) Refusal() error {
 	if r.DMARC.FromProblem != "" {
 		return smtp.Reject(550, smtp.Enh(7, 1), "message refused: "+string(r.DMARC.FromProblem))
@@ -94,8 +100,8 @@ func (r *Result) Refusal() error {
 }
 
 // Observation returns what a dmarc.Aggregator counts, for the reports that
-// domain owners want. Its EnvelopeTo, and a Disposition other than what the
-// Result asks for, are the caller's to set.
+// domain owners want. Its EnvelopeTo, and a Disposition other than that of the
+// Result, are the caller's to set.
 func (r *Result) Observation() dmarc.Observation {
 	o := dmarc.Observation{
 		Result: r.DMARC, SourceIP: r.Peer.IP, EnvelopeFrom: r.From.Domain,
@@ -108,9 +114,13 @@ func (r *Result) Observation() dmarc.Observation {
 		s := &r.DKIM[i]
 		o.DKIM = append(o.DKIM, dmarc.DKIMResult{Domain: s.Domain, Selector: s.Selector, Result: s.Verdict, Human: s.Reason})
 	}
-	if r.TrustedSealer != "" {
+	switch {
+	case r.TrustedSealer != "":
 		o.Disposition = dmarc.NoAction
 		o.Reasons = []dmarc.Reason{{Type: dmarc.ReasonTrustedForwarder, Comment: "arc=pass, sealed by " + r.TrustedSealer}}
+	case r.Disposition() != r.DMARC.Disposition:
+		o.Disposition = dmarc.Action(r.Disposition())
+		o.Reasons = []dmarc.Reason{{Type: dmarc.ReasonLocalPolicy, Comment: "no reject for the policy alone"}}
 	}
 	return o
 }

@@ -19,7 +19,7 @@ func TestTrustedSealers(t *testing.T) {
 			{Method: "spf", Verdict: authres.Fail},
 			{Method: "dmarc", Verdict: verdict, Properties: []authres.Property{{Type: "header", Name: "from", Value: from}}}}}
 	}
-	v := &auth.Verifier{Resolver: zone(t, ""), AuthServID: "mx.example.net"}
+	v := &auth.Verifier{Resolver: zone(t, ""), AuthServID: "mx.example.net", HonorReject: true}
 	stranger := auth.Peer{IP: netip.MustParseAddr("203.0.113.9"), Hello: "list.example.net"}
 	for _, tt := range []struct {
 		name    string

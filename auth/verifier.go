@@ -40,6 +40,13 @@ type Verifier struct {
 	// are. If empty, ARC is reported and has no other effect.
 	TrustedSealers []string
 
+	// HonorReject takes a policy of reject by its word: Result.Disposition may be
+	// reject, and Result.Refusal refuses for it. RFC 9989 §7.4 forbids that to a
+	// server that knows nothing else of the message: mailing lists change messages,
+	// and it is their readers who would not get them. If false, the Disposition is
+	// quarantine then, as §7.4 asks.
+	HonorReject bool
+
 	// What each method leaves to its user. Where they have no Resolver of
 	// their own they ask the one above.
 	SPF   spf.Verifier

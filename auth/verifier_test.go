@@ -15,8 +15,28 @@ import (
 
 	"github.com/postrider/postrider/auth"
 	"github.com/postrider/postrider/auth/authres"
+	"github.com/postrider/postrider/auth/dmarc"
 	"github.com/postrider/postrider/smtp"
 )
+
+// Nobody's mail is refused for a policy alone unless the operator has said so (RFC
+// 9989 §7.4): the report says what was done in its place.
+func TestRejectIsNotHonored(t *testing.T) {
+	for honor, want := range map[bool]string{false: "quarantine quarantine local_policy <nil>", true: "reject   smtp: 550 5.7.26"} {
+		v := &auth.Verifier{Resolver: zone(t, `_dmarc.example.com TXT "v=DMARC1; p=reject"`), HonorReject: honor}
+		r, err := v.Verify(t.Context(), auth.Peer{}, mailbox(t, "ann@example.org"), strings.NewReader(in(t, plain, "ann@example.org", "ann@example.com")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, reason := r.Observation(), ""
+		if len(o.Reasons) > 0 {
+			reason = o.Reasons[0].Type
+		}
+		if got := fmt.Sprintln(r.Disposition(), o.Disposition, reason, r.Refusal()); !strings.HasPrefix(got, want) || r.DMARC.Disposition != dmarc.Reject {
+			t.Errorf("honor %t: %s", honor, got)
+		}
+	}
+}
 
 // verdicts are those of a result in one line.
 func verdicts(r *auth.Result) string {
@@ -83,7 +103,7 @@ func TestVerdicts(t *testing.T) {
 			"iprev pass, helo pass, spf pass, arc none, dmarc fail quarantine", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := &auth.Verifier{Resolver: zone(t, tt.zone), AuthServID: "mx.example.net"}
+			v := &auth.Verifier{Resolver: zone(t, tt.zone), AuthServID: "mx.example.net", HonorReject: true}
 			for _, split := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.OneByteReader} {
 				if len(tt.message) > 1<<20 && split(nil) != nil {
 					continue // one octet at a time takes too long

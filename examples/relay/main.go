@@ -51,29 +51,25 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the next signal ends the process at once
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // the heap is small: by default it would be collected 50 times a second, for 5 % of the time
-	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // A relay is what its parts share. The runner is the heart of it: sessions put
 // messages in, and it takes them to where they belong until they are there.
 type relay struct {
-	listen, submission, submissions, metrics string // addresses
-	hostname, certFile, keyFile, db          string
-	domains                                  []string              // local ones: their mail ends here
-	users                                    server.CredentialList // by address; nil if everybody has a mailbox
-	insecureLocal                            bool
-	patience                                 time.Duration // of who has sent the signal
-	signer                                   dkim.Signer
-	resolver                                 dns.Resolver
-	verifier                                 auth.Verifier
-	maildir                                  *maildir.Dir           // where local mail goes; if nil, to a hop
-	hops                                     map[string]*mx.NextHop // by destination
-	client                                   mx.Client
-	runner                                   queue.Runner
-	log                                      *slog.Logger
+	listen, submission, submissions, metrics, hostname, certFile, keyFile, db string
+	domains                                                                   []string              // local ones: their mail ends here
+	users                                                                     server.CredentialList // by address; nil if everybody has a mailbox
+	insecureLocal                                                             bool
+	patience                                                                  time.Duration // of who has sent the signal
+	signer                                                                    dkim.Signer
+	resolver                                                                  dns.Resolver
+	verifier                                                                  auth.Verifier
+	maildir                                                                   *maildir.Dir           // where local mail goes; if nil, to a hop
+	hops                                                                      map[string]*mx.NextHop // by destination
+	client                                                                    mx.Client
+	runner                                                                    queue.Runner
+	log                                                                       *slog.Logger
 }
 
 // run is the program as a function that a test can call: the end of ctx stands for
@@ -120,6 +116,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		stub.Servers[0].Addr, err = netip.ParseAddrPort(s)
 		return err
 	})
+	flags.BoolVar(&r.verifier.HonorReject, "honor-reject", false, "refuse mail whose author's domain wants that (DMARC), though it came by a mailing list")
 	port := flags.Uint("port", 25, "`port` of the hosts that mail goes to")
 	flags.Func("dkim-key", "PEM `file` of the key that signs what users submit", func(s string) (err error) { r.signer.Key, err = dkim.LoadPrivateKey(s); return err })
 	flags.StringVar(&r.signer.Selector, "dkim-selector", "relay", "`name` of that key in the DNS")
@@ -134,6 +131,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags.Int64Var(&r.runner.MinFree, "min-free", 64<<20, "`octets` the disk must have left, lest new messages get 452")
 	flags.DurationVar(&r.runner.Poll, "poll", 10*time.Second, "time between looks at what others have changed in the queue")
 	flags.DurationVar(&r.patience, "stop", 20*time.Second, "how long mail that comes in or goes out when the relay is to stop may take")
+	garbage := flags.Int("gc-percent", 400, "GOGC of the process: the heap is small, and with 100 would be collected 50 times a second, for 5 % of the time")
 	flags.TextVar(&level, "log", slog.LevelInfo, "debug, info, warn or error")
 	err := flags.Parse(args)
 	switch {
@@ -158,6 +156,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	r.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	r.resolver, r.client.Port = &dns.Cache{Resolver: &stub}, uint16(*port)
+	debug.SetGCPercent(*garbage)
 	store, err := sqlqueue.OpenDSN(ctx, r.db, &opts)
 	if err == nil {
 		err = errors.Join(r.serve(ctx, store, stdout), store.Close())

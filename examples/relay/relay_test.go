@@ -112,7 +112,7 @@ func TestMX(t *testing.T) {
 		_dmarc.bad.example. TXT "v=DMARC1; p=reject"
 	`)
 	store := smtptest.NewServer(t, smtptest.LMTP)
-	p := start(t, "-listen", "127.0.0.1:0", "-domains", "example.org, Example.NET", "-users", usersFile(t, "bob@example.net"), "-lmtp", store.Addr, "-resolver", inet.DNS().String())
+	p := start(t, "-honor-reject", "-listen", "127.0.0.1:0", "-domains", "example.org, Example.NET", "-users", usersFile(t, "bob@example.net"), "-lmtp", store.Addr, "-resolver", inet.DNS().String())
 	c := plain(t, p.addrs["mx"])
 	forged := "authentication-results: (x) MX.example.org; spf=pass\r\nAuthentication-Results: other.example; spf=fail\r\n"
 	mail := forged + strings.Replace(text, "alice@example.org", "me@good.example", 1)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/postrider/postrider/auth"
@@ -89,8 +90,8 @@ func (s *session) Data(ctx context.Context, b *server.Body) (reply smtp.Reply, e
 	return smtp.Reply{Code: smtp.CodeOK, Text: "queued as " + received.ID}, err
 }
 
-// verify copies a message from the world, and returns the field that says who
-// vouches for it. If its author's domain wants that, the error is a 550 (RFC 9989).
+// verify copies a message from the world, and returns the field that says who vouches
+// for it, or a 550: nobody can tell its author, or, with -honor-reject, his domain asks.
 func (s *session) verify(ctx context.Context, w io.Writer, b *server.Body) (string, error) {
 	b.Tee(s.check) // as it came: signatures may cover what is stripped
 	if err := s.copy(w, b); err != nil {
@@ -131,10 +132,8 @@ func (s *session) sign(_ context.Context, w io.Writer, b *server.Body) (string, 
 func (s *session) copy(w io.Writer, b *server.Body) error {
 	strip := authres.Strip{AuthServID: s.hostname}
 	stripped := strip.Writer(w)
-	if _, err := io.Copy(stripped, b); err != nil {
-		return err
-	}
-	return stripped.Close()
+	_, err := io.Copy(stripped, b)
+	return errors.Join(err, stripped.Close())
 }
 
 func (s *session) Reset(context.Context, server.ResetReason) { s.env, s.check = smtp.Envelope{}, nil }

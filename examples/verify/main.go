@@ -40,7 +40,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	v := &auth.Verifier{Resolver: &dns.Cache{Resolver: &dns.Stub{}}}
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:2525", "`address` of the mail exchanger")
-	refuse := flags.Bool("refuse", false, "refuse what DMARC says should be refused; without it everything is only tagged")
+	refuse := flags.Bool("refuse", false, "refuse messages that nobody can tell the author of; without it everything is only tagged")
+	flags.BoolVar(&v.HonorReject, "honor-reject", false, "with -refuse: also what the author's domain wants rejected, mail from lists too")
 	flags.StringVar(&v.AuthServID, "authserv-id", "mx.example.org", "`name` of who found out, in Authentication-Results")
 	zone := flags.String("zone", "", "JSON `file` with all that is in the DNS; without it the real one is asked")
 	message := flags.String("message", "", "`file` to judge, octet for octet as it came; - is standard input")

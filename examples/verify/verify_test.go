@@ -84,7 +84,7 @@ func TestAuthenticate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &auth.Verifier{Resolver: z, AuthServID: "mx.example.net"}
+	v := &auth.Verifier{Resolver: z, AuthServID: "mx.example.net", HonorReject: true}
 	for _, refuse := range []bool{false, true} {
 		var got []string
 		deliver := server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
