@@ -99,7 +99,6 @@ func (r *Runner) learn(j *job, now time.Time) (told func()) {
 		}
 		s.setClass(at, dead)
 		r.giveBack(s.takeBacklog(at, nil)...)
-		at.more = true
 		s.noteRest(at.restEnds)
 		until = at.restEnds
 	default:

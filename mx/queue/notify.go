@@ -40,9 +40,6 @@ func (r *Runner) wantsWarning(env *smtp.Envelope, recipients Recipients) bool {
 // notice notes what the sender of j is to hear of a recipient, if he wants to. Expired
 // says that it has failed because its time is over.
 func (r *Runner) notice(j *job, action dsn.Action, to Recipient, expired bool) {
-	if j.Message.Envelope.From.IsNull() {
-		return
-	}
 	m := dsn.Message{Envelope: j.Message.Envelope}
 	if !r.composer().Wanted(&m, &dsn.Recipient{Action: action, Notify: to.RcptParams.Notify}) {
 		return

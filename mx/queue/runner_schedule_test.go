@@ -370,6 +370,20 @@ func TestWarning(t *testing.T) {
 	}
 }
 
+// When an item is given up is known from when its sender was told that it is late.
+func TestExpiryAfterWarning(t *testing.T) {
+	play(t, noPoll, func(s *stage) {
+		s.does("example.net", later)
+		s.sendWith(func(m *queue.NewMessage) { m.Lifetime = 5 * time.Hour }, "a@example.org", "b@example.net")
+		s.sleep(4*time.Hour + time.Second)
+		if n := len(s.told()); n != 1 {
+			t.Errorf("%d notifications", n)
+		}
+		s.sleep(time.Hour)
+		s.want("a@example.org delivered", "b@example.net expired", "a@example.org delivered")
+	})
+}
+
 // HOLDFOR and Due make a message wait; what is passed on says what is left.
 func TestParameters(t *testing.T) {
 	play(t, noPoll, func(s *stage) {

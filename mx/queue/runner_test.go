@@ -37,6 +37,7 @@ type stage struct {
 	running map[string]int
 	most    map[string]int // at a time, "" for all
 	settled []queue.Outcome
+	settles int // calls of Settled
 	sites   []siteEvent
 	notes   []*dsn.Notification
 }
@@ -89,6 +90,7 @@ func (s *stage) runner(set func(*queue.Runner)) *queue.Runner {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.settled = append(s.settled, done...)
+				s.settles++
 			},
 			Notified: func(_ context.Context, _ *queue.Message, n *dsn.Notification) {
 				s.mu.Lock()

@@ -8,6 +8,10 @@ import (
 const (
 	// maxSettle is how many settlements go to the store at once.
 	maxSettle = 1000
+	// maxStuck is how many settlements may be at fault themselves; if there are more
+	// it is the store. They are tried again after so long at the most.
+	maxStuck     = 16
+	maxStuckWait = 10 * time.Minute
 	// endWait and endTries limit how long the end waits for a store that fails.
 	endWait  = 10 * time.Second
 	endTries = 3
@@ -30,6 +34,7 @@ func (r *Runner) settleAll() {
 		batch, stuck []*job
 		tries        int // of the batch that have failed
 		endFailures  int
+		wait         time.Duration // before those that are stuck are tried again
 		again        = time.NewTimer(0)
 	)
 	defer again.Stop()
@@ -38,7 +43,10 @@ func (r *Runner) settleAll() {
 			select {
 			case <-s.settle:
 			case <-again.C:
-				r.settleStuck(&stuck)
+				if r.settleStuck(&stuck); len(stuck) > 0 {
+					wait = min(2*wait, maxStuckWait)
+					again.Reset(wait)
+				}
 			case <-s.settled:
 				last = true
 				r.settleStuck(&stuck)
@@ -52,9 +60,10 @@ func (r *Runner) settleAll() {
 			}
 			continue
 		}
-		left, alone, err := r.settleBatch(batch, tries)
+		left, alone, err := r.settleBatch(batch, tries, len(stuck))
 		if stuck = append(stuck, alone...); len(alone) > 0 {
-			again.Reset(maxTrouble)
+			wait = maxTrouble
+			again.Reset(wait)
 		}
 		if batch = left; err == nil {
 			tries = 0
@@ -100,8 +109,8 @@ func (r *Runner) awaitStore(tries int) {
 // settleBatch settles jobs, and returns those that could not be. If a batch fails again
 // and again it tries them singly, so that one that the store cannot take does not keep
 // the others: it is left alone.
-func (r *Runner) settleBatch(batch []*job, tries int) (left, alone []*job, err error) {
-	if tries%3 != 2 || len(batch) == 1 || r.s.ctx.Err() != nil {
+func (r *Runner) settleBatch(batch []*job, tries, stuck int) (left, alone []*job, err error) {
+	if tries%3 != 2 || r.s.ctx.Err() != nil {
 		if err = r.settleOnce(batch, tries, toSettle); err != nil {
 			return batch, nil, err
 		}
@@ -110,18 +119,24 @@ func (r *Runner) settleBatch(batch []*job, tries int) (left, alone []*job, err e
 	for i := range batch {
 		if e := r.settleOnce(batch[i:i+1], tries, toSettle); e != nil {
 			alone, err = append(alone, batch[i]), e
-			if i == 2 && len(alone) == 3 { // it is not up to them
-				return batch, nil, err
+			if stuck+len(alone) > maxStuck || len(alone) == i+1 && !r.takesOther(batch[i]) { // it is not up to them
+				return append(alone, batch[i+1:]...), nil, err
 			}
 		}
 	}
-	if len(alone) == len(batch) {
-		return batch, nil, err
+	if len(alone) == 0 {
+		return nil, nil, nil
 	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	r.storeSaid(toSettle, nil, time.Now())
 	return nil, alone, nil
+}
+
+// takesOther reports whether the store takes something else than the settlement of j.
+func (r *Runner) takesOther(j *job) bool {
+	_, err := r.Store.Extend(r.s.ctx, time.Now().Add(r.leaseTime()), []Lease{j.Lease})
+	return err == nil
 }
 
 // settleStuck tries once more what the store could not take when it took the rest.
