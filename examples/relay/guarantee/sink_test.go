@@ -29,9 +29,9 @@ type sink struct {
 	*ledger
 	addr  string
 	calm  atomic.Bool
-	away  atomic.Bool    // everybody is to come back later
-	gate  func(*message) // called when a message has begun to come, if not nil
-	count atomic.Int64   // transactions
+	away  atomic.Bool                    // everybody is to come back later
+	gate  atomic.Pointer[func(*message)] // called when a message has begun to come, if not nil
+	count atomic.Int64                   // transactions
 
 	runs sync.Map // *atomic.Int64 by EHLO name: how many transactions were underway at most
 	busy sync.Map // *atomic.Int64: and are
@@ -171,8 +171,8 @@ func (s *sinking) read(b *server.Body) (note func(arrival), err error) {
 	h := sha256.New()
 	h.Write(first)
 	m := s.find(id)
-	if m != nil && s.gate != nil {
-		s.gate(m)
+	if gate := s.gate.Load(); m != nil && gate != nil {
+		(*gate)(m)
 	}
 	if _, err := r.WriteTo(h); err != nil {
 		return nil, err
