@@ -71,8 +71,8 @@ func memoryOf(t *testing.T, dsn string, flying, rounds int) int64 {
 	var out atomic.Pointer[meeting]
 	gate := func(*message) { out.Load().attend() }
 	for i := range rounds {
-		in := newMeeting(flying)
-		out.Store(newMeeting(flying))
+		in := newMeeting(flying, 20*time.Second)
+		out.Store(newMeeting(flying, 3*time.Second)) // the relay may not have as many
 		s.gate.Store(&gate)
 		send(fmt.Sprintf("large%d-", i), int64(scaled(10<<20, 25<<20)), in)
 		quiet(t, dsn)
@@ -90,14 +90,17 @@ func memoryOf(t *testing.T, dsn string, flying, rounds int) int64 {
 // A meeting is where messages wait for each other, so that they are underway at
 // the same time.
 type meeting struct {
-	n      int
-	opened chan struct{}
+	n        int
+	patience time.Duration
+	opened   chan struct{}
 
 	mu         sync.Mutex
 	here, most int
 }
 
-func newMeeting(n int) *meeting { return &meeting{n: n, opened: make(chan struct{})} }
+func newMeeting(n int, patience time.Duration) *meeting {
+	return &meeting{n: n, patience: patience, opened: make(chan struct{})}
+}
 
 // attend waits until all have come, or for a while.
 func (m *meeting) attend() {
@@ -114,7 +117,7 @@ func (m *meeting) attend() {
 	m.mu.Unlock()
 	select {
 	case <-m.opened:
-	case <-time.After(3 * time.Second):
+	case <-time.After(m.patience):
 	}
 	m.mu.Lock()
 	m.here--
