@@ -40,6 +40,7 @@ func (r *Runner) renew(j *job) bool {
 	r.storeSaid(toExtend, err, time.Now())
 	j.lost = j.lost || len(lost) > 0
 	if err != nil || j.lost {
+		signal(s.extendNow) // which nothing begins without, if err
 		return false
 	}
 	j.until = until
@@ -128,7 +129,7 @@ func verdict(j *job) (found finding, why heard) {
 		case res.Status >= mx.Delivered, !res.Local && (res.Scope == mx.ScopeRecipient || res.Scope == mx.ScopeMessage):
 			return fine, heard{}
 		case res.Status == mx.Deferred && blamesSite(res) && found == nothing && !j.unmoved:
-			found, why = broken, heard{res.Reply, res.Local, res.Host, res.Err}
+			found, why = broken, heard{shortened(res.Reply), res.Local, res.Host, res.Err}
 		}
 	}
 	return found, why
@@ -172,7 +173,7 @@ func (r *Runner) deliver(j *job) {
 	}
 	ctx = WithLeased(ctx, j.Leased)
 	j.results = r.call(ctx, j, m)
-	if m.Envelope.From.IsNull() && m.Envelope.MailParams.RequireTLS {
+	if j.Message.Notification && m.Envelope.MailParams.RequireTLS {
 		r.callRelaxed(ctx, j, m)
 	}
 	j.took = time.Since(j.began)

@@ -48,7 +48,7 @@ var (
 
 // Begin takes in a message. Size is what the sender says that it has; negative if
 // he does not say. The error may be ErrFull, in the place of which a server
-// answers 452 by itself: it is for MAIL. Abort or Commit ends it.
+// answers 452 by itself: it is for MAIL. Abort ends it, or a Commit that returns nil.
 func (r *Runner) Begin(ctx context.Context, size int64) (*Incoming, error) {
 	in := &Incoming{r: r, began: time.Now()}
 	err := r.admission.enter(ctx, r, &in.place, size)
@@ -232,9 +232,12 @@ func (r *Runner) breakPromises(promised []*site) {
 	s := &r.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	for _, at := range promised {
 		s.promise(at, -1)
+		s.lineUp(at, now)
 	}
+	r.proceed(now)
 }
 
 // committed notes what there is to do about a message that is in the store, of which

@@ -25,6 +25,8 @@ type Message struct {
 	// TLSOptional says that the message has the header field "TLS-Required: No" (RFC
 	// 8689 §5).
 	TLSOptional bool
+	// Notification says that a Runner has made the message to tell a sender something.
+	Notification bool
 	// Data is the application's own; nobody here reads it. At most 4 KB.
 	Data string
 }
@@ -62,7 +64,7 @@ type Recipient struct {
 	// Last is when delivery was tried last. If zero, it was not, and the fields
 	// below are zero too.
 	Last time.Time
-	// Reply says why it has not been delivered to; Local that it is our own word, as
+	// Reply says why it has not been delivered to, as far as it is not too long; Local that it is our own word, as
 	// in mx.Result.
 	Reply smtp.Reply
 	Local bool

@@ -165,7 +165,9 @@ func (r *Runner) notification(m *Message, n *dsn.Notification) *Commit {
 	now := time.Now()
 	new := &NewMessage{Envelope: n.Envelope,
 		TLSOptional: m.TLSOptional && !m.Envelope.MailParams.RequireTLS} // RFC 8689 §5
-	return r.commit(new, now, now)
+	c := r.commit(new, now, now)
+	c.Message.Notification = true
+	return c
 }
 
 // keepUnnotified takes back what cannot be recorded without a notification: the

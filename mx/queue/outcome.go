@@ -2,6 +2,7 @@ package queue
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/smtp"
@@ -26,10 +27,11 @@ func (r *Runner) outcome(j *job) {
 	late := it.expired(now)
 	warn := it.warns(now)
 	for i := range it.Recipients {
-		to, res := it.Recipients[i], &j.results[i]
+		to, res := it.Recipients[i], j.results[i]
+		res.Reply = shortened(res.Reply)
 		switch res.Status {
 		case mx.Delivered, mx.Relayed, mx.Failed:
-			r.conclude(j, to, res, now)
+			r.conclude(j, to, &res, now)
 		default:
 			to.Last, to.Reply, to.Local, to.Host = j.began, res.Reply, res.Local, res.Host
 			r.carryOn(j, to, now, late, warn)
@@ -41,6 +43,22 @@ func (r *Runner) outcome(j *job) {
 	if len(j.s.Left) > 0 {
 		j.s.Due = now.Add(r.retryAfter(j.s.Attempts))
 	}
+}
+
+// shortened is what is kept of a reply. A server may say 64 KB of each recipient.
+func shortened(r smtp.Reply) smtp.Reply {
+	const most = 2 << 10
+	if len(r.Raw) <= most && len(r.Text) <= most {
+		return r
+	}
+	r.Raw = "" // which would say what is not in Text
+	if n := most; len(r.Text) > n {
+		for n > most-utf8.UTFMax && !utf8.RuneStart(r.Text[n]) {
+			n--
+		}
+		r.Text = r.Text[:n]
+	}
+	return r
 }
 
 // conclude is for a recipient that has the message, or never will.

@@ -175,6 +175,10 @@ func (r *Runner) settleOnce(batch []*job, tries int, what errand) error {
 	}
 	if err == nil {
 		for _, j := range batch {
+			if sent := len(settlements) > 0 && settlements[0] == &j.s; sent {
+				settlements = settlements[1:]
+				j.lost = false // as who extended it may have found it when it was gone
+			}
 			s.settling--
 			s.forget(j)
 			r.settled(j, now)

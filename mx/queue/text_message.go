@@ -182,6 +182,7 @@ var messageFields = []textField[Message]{
 		},
 	},
 	flagField("tls-optional", func(m *Message) *bool { return &m.TLSOptional }),
+	flagField("notification", func(m *Message) *bool { return &m.Notification }),
 	stringField("data", func(m *Message) *string { return &m.Data }),
 }
 
