@@ -68,8 +68,8 @@ func (r *Runner) notice(j *job, action dsn.Action, to Recipient, expired bool) {
 }
 
 // notify writes the notification that j calls for into the store, to be committed with
-// j's settlement. If the store fails it tries again and again; if the Runner ends
-// first, the recipients whose sender should have heard of them stay.
+// j's settlement. If the store fails it tries again and again. If the store is full, or
+// the Runner ends first, the recipients whose sender should have heard of them stay.
 func (r *Runner) notify(j *job) {
 	if len(j.notices) == 0 {
 		return
@@ -83,6 +83,11 @@ func (r *Runner) notify(j *job) {
 		r.logger().Error("queue: a notification could not be written", "id", j.Message.ID.String(), "err", err)
 		var refused *storeError
 		if !errors.As(err, &refused) && try >= withoutMessage { // no store is at fault: it would be no better later
+			return
+		}
+		if errors.Is(err, ErrFull) && try >= patience && j.mayWait() { // its place may be that of one who makes room
+			j.keepUnnotified()
+			j.s.Due = time.Now().Add(r.retryAfter(max(1, j.s.Attempts)))
 			return
 		}
 		select {
@@ -100,6 +105,21 @@ type storeError struct{ err error }
 
 func (e *storeError) Error() string { return e.err.Error() }
 func (e *storeError) Unwrap() error { return e.err }
+
+// patience is how many tries to write a notification into a full store may fail before
+// the recipients are put off.
+const patience = 6
+
+// mayWait reports whether all recipients that j's sender is to hear of can be tried
+// again: none has the message.
+func (j *job) mayWait() bool {
+	for i := range j.notices {
+		if a := j.notices[i].Action; a != dsn.Failed && a != dsn.Delayed {
+			return false
+		}
+	}
+	return true
+}
 
 // How much of the message goes back, by the number of tries that have failed.
 const (

@@ -123,3 +123,29 @@ func (s *slowAnswer) Settle(ctx context.Context, all []*queue.Settlement) error 
 	time.Sleep(10 * time.Second) // it is done, and nobody knows
 	return err
 }
+
+// Failures whose senders cannot be told since the store is full leave places for the
+// deliveries that make room.
+func TestFullOfFailures(t *testing.T) {
+	play(t, func(r *queue.Runner) { r.MaxDeliveries = 4 }, func(s *stage) {
+		s.does("example.net", after(time.Second, refuses))
+		for range 8 {
+			s.send("a@example.org", "b@example.net")
+		}
+		s.store.breaksAt("Begin", queue.ErrFull)
+		s.sleep(time.Minute)
+		if n := len(s.tried()); n > 8 {
+			t.Errorf("%d attempts", n)
+		}
+		s.store.breaks(nil)
+		s.send("", "c@example.com")
+		s.store.breaksAt("Begin", queue.ErrFull)
+		s.sleep(30 * time.Minute)
+		s.want("c@example.com delivered")
+		s.store.breaks(nil)
+		s.sleep(5 * time.Hour)
+		if n := len(s.told()); n != 8 {
+			t.Errorf("%d notifications", n)
+		}
+	})
+}
