@@ -31,7 +31,7 @@ func (s *scheduler) makeRoom() bool {
 				victim = at
 			}
 		}
-		if looked++; victim != nil && looked >= 16 {
+		if looked++; looked >= 16 && victim != nil || looked >= 256 { // the next call sees others
 			break
 		}
 	}
