@@ -257,6 +257,6 @@ func (m *mta) round(ctx context.Context, r *root, l load) (sample, error) {
 	return sample{
 		accepted:  n / in.last.Sub(in.began).Seconds(),
 		delivered: n / end.Sub(in.first).Seconds(),
-		cpu:       float64(after-before) / float64(time.Millisecond) / n,
+		cpu:       milliseconds(after-before) / n,
 	}, nil
 }

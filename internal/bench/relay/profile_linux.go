@@ -44,7 +44,12 @@ func (m *mta) profile(ctx context.Context, w io.Writer, r *root, l load, keep st
 	if err != nil {
 		return err
 	}
-	if _, err := m.round(ctx, r, l); err != nil {
+	log, err := os.Stat(m.log)
+	if err != nil {
+		return err
+	}
+	s, err := m.round(ctx, r, l)
+	if err != nil {
 		return err
 	}
 	after, err := cpuOf(own)
@@ -76,9 +81,12 @@ func (m *mta) profile(ctx context.Context, w io.Writer, r *root, l load, keep st
 	if err != nil {
 		return fmt.Errorf("pprof: %w", err)
 	}
-	cpu := float64(after-before) / float64(time.Millisecond) / float64(l.messages)
+	cpu := milliseconds(after-before) / float64(l.messages)
 	fmt.Fprintf(w, "  %s: where the relay's %.2f ms CPU per message go\n", m.name, cpu)
-	return writeShares(w, string(out), cpu)
+	if err := writeShares(w, string(out), cpu); err != nil {
+		return err
+	}
+	return m.writeTimes(w, log.Size(), l, s)
 }
 
 func copyFile(to, from string) error {

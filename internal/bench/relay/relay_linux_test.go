@@ -112,3 +112,17 @@ func TestStages(t *testing.T) {
 		t.Error("an empty profile is no error")
 	}
 }
+
+func TestReadTimes(t *testing.T) {
+	const log = `time=2026-11-22T14:02:33.030Z level=INFO msg=queued id=a from=<x@example.org> size=9
+time=2026-11-22T14:02:33.036Z level=INFO msg=delivered id=a took=1.5ms result.to=<y@example.org>
+time=2026-11-22T14:02:33.036Z level=INFO msg=delivered id=b took=1ms
+time=2026-11-22T14:02:33.037Z level=INFO msg=queued id=c
+time=2026-11-22T14:02:33.037Z level=INFO msg=relayed id=c took=500µs
+a line of something else
+`
+	got := readTimes(strings.NewReader(log))
+	if mean(got.took) != 1 || mean(got.waited) != 2.25 || len(got.took) != 2 {
+		t.Errorf("%+v", got)
+	}
+}
