@@ -110,7 +110,8 @@ func (b *Body) Prepend(fields string) {
 // prepend is Prepend without a string in between.
 func (b *Body) prepend(r *Received) {
 	if !b.begun {
-		b.prefix = append(r.appendTo(make([]byte, 0, 320+len(b.prefix))), b.prefix...)
+		own := b.prefix
+		b.prefix = append(r.appendTo(b.c.txn.trace[:0]), own...)
 	}
 }
 

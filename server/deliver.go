@@ -34,11 +34,17 @@ func Deliver(f func(ctx context.Context, m *Message) (smtp.Reply, error)) Handle
 type delivery struct {
 	conn *Conn
 	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
-	m    *Message // the one whose envelope is coming in
+	m    *delivered // the one whose envelope is coming in
 
 	// The function may keep the envelope, so its recipients are put together
 	// once their number is known; this is used again for the next message.
 	recipients []deliveryRecipient
+}
+
+// delivered is a Message with room for the recipient that most have.
+type delivered struct {
+	Message
+	one [1]smtp.Recipient
 }
 
 type deliveryRecipient struct {
@@ -47,7 +53,7 @@ type deliveryRecipient struct {
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
-	d.m = &Message{Conn: d.conn}
+	d.m = &delivered{Message: Message{Conn: d.conn}}
 	d.m.Envelope.From, d.m.Envelope.MailParams = from, *p
 	return smtp.Reply{}, nil
 }
@@ -62,7 +68,9 @@ func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptPara
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 	env := &d.m.Envelope
-	env.Recipients = make([]smtp.Recipient, len(d.recipients))
+	if env.Recipients = d.m.one[:]; len(d.recipients) > 1 {
+		env.Recipients = make([]smtp.Recipient, len(d.recipients))
+	}
 	for i := range d.recipients {
 		r := &d.recipients[i]
 		env.Recipients[i].To = r.to
@@ -73,7 +81,7 @@ func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 	received := NewReceived(d.conn.Info(), env)
 	b.prepend(&received)
 	d.m.Body = b
-	return d.f(ctx, d.m)
+	return d.f(ctx, &d.m.Message)
 }
 
 func (d *delivery) Reset(context.Context, ResetReason) {

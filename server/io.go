@@ -9,7 +9,10 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-var replyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+// replyBuffer holds the replies to a hundred recipients.
+const replyBuffer = 2048
+
+var replyBuffers = sync.Pool{New: func() any { return new([replyBuffer]byte) }}
 
 // readLine returns the next line. Replies are flushed only before it has to
 // wait, so those to a pipelined group leave in one write (RFC 2920 §3.2). The
@@ -86,7 +89,7 @@ func (c *conn) reply(r smtp.Reply) {
 		r.Enhanced = smtp.Enhanced{}
 	}
 	if c.out == nil {
-		c.out = (*replyBuffers.Get().(*[]byte))[:0]
+		c.out = replyBuffers.Get().(*[replyBuffer]byte)[:0]
 	}
 	c.out = r.AppendTo(c.out)
 	if r.Code >= 400 && c.cfg.limits.Tarpit > 0 {
@@ -133,9 +136,8 @@ func (c *conn) send() error {
 	if err != nil {
 		c.aborted = true
 	}
-	if cap(c.out) <= 4096 {
-		b := c.out
-		replyBuffers.Put(&b)
+	if cap(c.out) == replyBuffer {
+		replyBuffers.Put((*[replyBuffer]byte)(c.out[:replyBuffer]))
 	}
 	c.out = nil
 	return err

@@ -17,6 +17,7 @@ type transaction struct {
 	recipients int
 	body       Body
 	refusal    smtp.Reply // of a chunk
+	trace      [320]byte  // for a Received field
 }
 
 // argument makes a string of a command's argument. They share a few larger
