@@ -111,7 +111,7 @@ func (b *Body) Prepend(fields string) {
 func (b *Body) prepend(r *Received) {
 	if !b.begun {
 		own := b.prefix
-		b.prefix = append(r.appendTo(b.c.txn.trace[:0]), own...)
+		b.prefix = append(r.appendDated(b.c.txn.trace[:0], &b.c.cfg.dates), own...)
 	}
 }
 

@@ -33,6 +33,7 @@ type config struct {
 	greeting    smtp.Reply
 	connRate    *rates // nil: no limit
 	messageRate *rates // nil: no limit
+	dates       dateCache
 
 	offerMu sync.Mutex
 	offers  map[offerKey]*offer

@@ -54,17 +54,16 @@ func (c *conn) awaitCommand() error {
 		timeout = min(timeout, closeGrace)
 	}
 	slack := min(timeout/8, 5*time.Second)
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.idle = c.txn == nil
 	if c.idle && c.nudged {
 		return os.ErrDeadlineExceeded
 	}
-	if left := c.readUntil.Sub(now); left >= timeout && left <= timeout+slack {
+	if left := time.Until(c.readUntil); left >= timeout && left <= timeout+slack {
 		return nil
 	}
-	return c.setReadDeadline(now.Add(timeout + slack))
+	return c.setReadDeadline(time.Now().Add(timeout + slack))
 }
 
 // setReadDeadline is called with mu held.
@@ -128,8 +127,8 @@ func (c *conn) flush() error {
 
 func (c *conn) send() error {
 	timeout := c.cfg.limits.WriteTimeout
-	if now := time.Now(); c.writeUntil.Sub(now) < timeout/2 {
-		c.writeUntil = now.Add(timeout)
+	if time.Until(c.writeUntil) < timeout/2 {
+		c.writeUntil = time.Now().Add(timeout)
 		c.raw.SetWriteDeadline(c.writeUntil)
 	}
 	_, err := c.nc.Write(c.out)

@@ -77,16 +77,16 @@ func notEOF(err error) error {
 // is not much farther off.
 func (c *conn) openWindow(w *progress) error {
 	length := c.cfg.limits.DataTimeout
-	now := time.Now()
-	*w = progress{start: now}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if left := c.readUntil.Sub(now); left < length || left > 2*length {
-		if err := c.setReadDeadline(now.Add(length)); err != nil {
+	left := time.Until(c.readUntil)
+	if left < length || left > 2*length {
+		left = length
+		if err := c.setReadDeadline(time.Now().Add(left)); err != nil {
 			return err
 		}
 	}
-	w.end = c.readUntil
+	*w = progress{start: c.readUntil.Add(-left), end: c.readUntil}
 	return nil
 }
 

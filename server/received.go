@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -60,7 +61,9 @@ func (r Received) String() string {
 }
 
 // appendTo appends what String returns.
-func (r *Received) appendTo(b []byte) []byte {
+func (r *Received) appendTo(b []byte) []byte { return r.appendDated(b, nil) }
+
+func (r *Received) appendDated(b []byte, dates *dateCache) []byte {
 	b = append(b, "Received: from "...)
 	b = appendWord(b, r.Hello, "unknown")
 	if r.IP.IsValid() {
@@ -91,13 +94,35 @@ func (r *Received) appendTo(b []byte) []byte {
 		b = append(b, "\r\n\tfor "...)
 		start := len(b)
 		b = r.For.AppendTo(b)
-		replace(b[start:], isControl)
+		replace(b[start:], &control)
 	}
 	t := r.Time
 	if t.IsZero() {
 		t = time.Now()
 	}
-	return append(appendDate(append(b, ";\r\n\t"...), t), "\r\n"...)
+	return append(dates.appendTo(append(b, ";\r\n\t"...), t), "\r\n"...)
+}
+
+// A dateCache keeps the date of the second that it was asked for last. Nil keeps
+// none.
+type dateCache struct{ last atomic.Pointer[datedSecond] }
+
+type datedSecond struct {
+	second int64
+	zone   *time.Location
+	date   []byte
+}
+
+func (d *dateCache) appendTo(b []byte, t time.Time) []byte {
+	if d == nil {
+		return appendDate(b, t)
+	}
+	s := d.last.Load()
+	if s == nil || s.second != t.Unix() || s.zone != t.Location() {
+		s = &datedSecond{t.Unix(), t.Location(), appendDate(nil, t)}
+		d.last.Store(s)
+	}
+	return append(b, s.date...)
 }
 
 // appendDate appends a date-time of RFC 5322 §3.3. To interpret a layout would
@@ -133,26 +158,30 @@ func appendWord(b []byte, s, otherwise string) []byte {
 	}
 	start := len(b)
 	b = append(b, s[:min(len(s), smtp.MaxDomain+len("[IPv6:]"))]...)
-	replace(b[start:], isSpecial)
+	replace(b[start:], &special)
 	return b
 }
 
 // replace puts a question mark for each octet that is bad.
-func replace(b []byte, bad func(byte) bool) {
+func replace(b []byte, bad *[256]bool) {
 	for i, c := range b {
-		if bad(c) {
+		if bad[c] {
 			b[i] = '?'
 		}
 	}
 }
 
-func isControl(c byte) bool { return c < ' ' || c == 0x7f }
+// control are the control characters; special is what would end a word too, or
+// begin something else.
+var control, special = octets(""), octets(` ()<>;,"\`)
 
-// isSpecial: what would end a word, or begin something else.
-func isSpecial(c byte) bool {
-	switch c {
-	case '(', ')', ';', '<', '>', '"', '\\', ',', 0x7f:
-		return true
+func octets(more string) (set [256]bool) {
+	for c := range byte(' ') {
+		set[c] = true
 	}
-	return c <= ' '
+	set[0x7f] = true
+	for i := range len(more) {
+		set[more[i]] = true
+	}
+	return set
 }
