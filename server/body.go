@@ -110,8 +110,11 @@ func (b *Body) Prepend(fields string) {
 // prepend is Prepend without a string in between.
 func (b *Body) prepend(r *Received) {
 	if !b.begun {
-		own := b.prefix
-		b.prefix = append(r.appendDated(b.c.txn.trace[:0], &b.c.cfg.dates), own...)
+		own, t := b.prefix, b.c.txn
+		if t.trace == nil {
+			t.trace = replyBuffers.Get().(*[replyBuffer]byte)
+		}
+		b.prefix = append(r.appendDated(t.trace[:0], &b.c.cfg.dates), own...)
 	}
 }
 

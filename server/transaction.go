@@ -16,8 +16,8 @@ type transaction struct {
 	text       strings.Builder // of the arguments, see argument
 	recipients int
 	body       Body
-	refusal    smtp.Reply // of a chunk
-	trace      [320]byte  // for a Received field
+	refusal    smtp.Reply         // of a chunk
+	trace      *[replyBuffer]byte // holds a Received field, as long as the message is read
 }
 
 // argument makes a string of a command's argument. They share a few larger
@@ -56,6 +56,10 @@ func (c *conn) endTransaction(why ResetReason) {
 		c.state = ready
 	}
 	c.giveBack()
+	if t.trace != nil {
+		replyBuffers.Put(t.trace)
+		t.trace = nil
+	}
 	defer t.end(context.Canceled)
 	if t.mail.UTF8 {
 		defer c.update(func(i *Info) { i.UTF8 = false })
