@@ -13,7 +13,8 @@ type benchCase struct {
 	key, name string
 	goal      float64 // × floor, what we mean to reach
 	needs     string  // the EHLO keyword without which it makes no sense
-	reconnect bool    // a new connection for every message
+	security  security
+	reconnect bool // a new connection for every message
 	before    []exchange
 	message   []exchange // repeated; one message each time
 	after     []exchange // puts the session back where QUIT is in order
@@ -42,26 +43,42 @@ func cases() []benchCase {
 		long    = join(body(1<<20), []byte(".\r\n"))
 		ok      = []int{250}
 		chunked = join(mail, rcpt, fmt.Appendf(nil, "BDAT %d LAST\r\n", len(text)), text)
+		chunks  = join(join(mail, rcpt), bdat(body(1<<20), 64<<10))
 	)
 	return []benchCase{
-		{key: "a", name: "lockstep", goal: 1.5,
+		{key: "a", name: "lockstep", goal: 1.10,
 			message: []exchange{{mail, ok}, {rcpt, ok}, {data, []int{354}}, {dotted, ok}}},
-		{key: "b", name: "pipelined", goal: 2.3,
+		{key: "b", name: "pipelined", goal: 1.10,
 			message: []exchange{{envelope, begun}, {dotted, ok}}},
-		{key: "b2", name: "next envelope behind the body", goal: 3.6,
+		{key: "b2", name: "next envelope behind the body", goal: 1.15,
 			before:  []exchange{{envelope, begun}},
 			message: []exchange{{join(dotted, envelope), []int{250, 250, 250, 354}}},
 			after:   []exchange{{dotted, ok}}},
-		{key: "b3", name: "BDAT in one write", goal: 2.0, needs: "CHUNKING",
+		{key: "b3", name: "BDAT in one write", goal: 1.20, needs: "CHUNKING",
 			message: []exchange{{chunked, []int{250, 250, 250}}}},
-		{key: "c", name: "1 MB DATA", goal: 3,
+		{key: "c", name: "1 MB DATA", goal: 1.35,
 			message: []exchange{{envelope, begun}, {long, ok}}},
-		{key: "d", name: "100 recipients", goal: 3.6,
+		{key: "c2", name: "1 MB BDAT in chunks of 64 KB", goal: 1.25, needs: "CHUNKING",
+			message: []exchange{{chunks, slices.Repeat(ok, 2+bytes.Count(chunks, []byte("BDAT ")))}}},
+		{key: "d", name: "100 recipients", goal: 1.55,
 			message: []exchange{{many, begun100}, {dotted, ok}}},
-		{key: "e", name: "a connection per message", goal: 1.3, reconnect: true,
+		{key: "e", name: "a connection per message", goal: 1.20, reconnect: true,
 			message: []exchange{{envelope, begun}, {dotted, ok}}},
+		{key: "f", name: "a connection with STARTTLS per message", goal: 1.05, needs: "STARTTLS", security: startTLS, reconnect: true,
+			message: []exchange{{envelope, begun}, {dotted, ok}}},
+		{key: "i", name: "1 MB DATA over TLS", goal: 1.15, needs: "TLS", security: implicitTLS,
+			message: []exchange{{envelope, begun}, {long, ok}}},
 	}
 }
+
+// security says how a connection is protected.
+type security int
+
+const (
+	plaintext security = iota
+	startTLS
+	implicitTLS
+)
 
 // join makes one slice, and so one write, of its parts.
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
@@ -72,6 +89,15 @@ func rcpts(n int) []byte {
 		b = fmt.Appendf(b, "RCPT TO:<recipient%03d@bench.example>\r\n", i)
 	}
 	return b
+}
+
+// bdat cuts a message into chunks. The last is empty.
+func bdat(message []byte, size int) []byte {
+	var b []byte
+	for chunk := range slices.Chunk(message, size) {
+		b = append(fmt.Appendf(b, "BDAT %d\r\n", len(chunk)), chunk...)
+	}
+	return append(b, "BDAT 0 LAST\r\n"...)
 }
 
 // body is a message of about size octets: a short header, then lines of 75

@@ -19,7 +19,7 @@ import (
 // Environment variables that turn the test binary into a server.
 const (
 	envServer = "POSTRIDER_BENCH_SERVER" // the peer's name
-	envTLS    = "POSTRIDER_BENCH_TLS"    // "1": implicit TLS
+	envTLS    = "POSTRIDER_BENCH_TLS"    // the security
 	envConns  = "POSTRIDER_BENCH_CONNS"  // connections to allow
 	envCPU    = "POSTRIDER_BENCH_CPU"    // file for a CPU profile
 )
@@ -52,9 +52,7 @@ func startChild(name string, opt options) (*child, error) {
 	if opt.profile != "" {
 		cmd.Env = append(cmd.Env, envCPU+"="+opt.profile)
 	}
-	if opt.tls {
-		cmd.Env = append(cmd.Env, envTLS+"=1")
-	}
+	cmd.Env = append(cmd.Env, envTLS+"="+strconv.Itoa(int(opt.security)))
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -111,7 +109,9 @@ func (c *child) line() (string, error) {
 // runChild is main in a child: it serves as the peer called name until its
 // standard input ends.
 func runChild(name string) error {
-	opt := options{tls: os.Getenv(envTLS) == "1"}
+	var opt options
+	secured, _ := strconv.Atoi(os.Getenv(envTLS))
+	opt.security = security(secured)
 	opt.conns, _ = strconv.Atoi(os.Getenv(envConns))
 	if path := os.Getenv(envCPU); path != "" {
 		f, err := os.Create(path)

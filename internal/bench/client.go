@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,10 +28,13 @@ type client struct {
 }
 
 // dial connects and reads the greeting.
-func dial(addr string) (*client, error) {
+func dial(addr string, s security) (*client, error) {
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
+	}
+	if s == implicitTLS {
+		conn = tls.Client(conn, clientTLS)
 	}
 	return greet(conn)
 }

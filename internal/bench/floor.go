@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"crypto/tls"
 	"net"
 	"strconv"
 )
@@ -11,25 +12,31 @@ import (
 // command. A server that reads its input can hardly spend less.
 
 const (
-	floorEHLO = "250-floor\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n"
+	floorEHLO = "250-floor\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-STARTTLS\r\n250 CHUNKING\r\n"
 	floorOK   = "250 2.0.0 OK\r\n"
 )
 
 func startFloor(opt options) (*instance, error) {
+	cfg, err := serverTLS()
+	if err != nil {
+		return nil, err
+	}
 	return serveInProcess(opt, func(l net.Listener) error {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return err
 			}
-			go (&floorConn{conn: c}).serve()
+			go (&floorConn{conn: c, tls: cfg}).serve()
 		}
 	}, func() {})
 }
 
 type floorConn struct {
 	conn    net.Conn
-	out     []byte // replies that wait for the next read
+	tls     *tls.Config // for STARTTLS
+	secured bool        // STARTTLS was answered: a handshake comes
+	out     []byte      // replies that wait for the next read
 	inData  bool
 	chunk   int  // octets of a BDAT chunk still to come
 	skipped bool // a chunk is being skipped: its reply is due
@@ -47,6 +54,9 @@ func (f *floorConn) serve() {
 				return
 			}
 			f.out = f.out[:0]
+		}
+		if f.secured {
+			f.conn, f.secured = tls.Server(f.conn, f.tls), false
 		}
 		n, err := f.conn.Read(buf[end:])
 		if err != nil {
@@ -134,6 +144,9 @@ func (f *floorConn) command(line []byte) {
 		f.out = append(f.out, "354 Go\r\n"...)
 	case 'E':
 		f.out = append(f.out, floorEHLO...)
+	case 'S':
+		f.secured = true
+		f.out = append(f.out, "220 Go\r\n"...)
 	case 'Q':
 		f.quit = true
 		f.out = append(f.out, "221 2.0.0 Bye\r\n"...)

@@ -15,6 +15,13 @@ func startGoSMTP(opt options) (*instance, error) {
 	}))
 	s.Domain = "bench.example"
 	s.ErrorLog = log.New(io.Discard, "", 0)
+	if opt.security == startTLS {
+		cfg, err := serverTLS()
+		if err != nil {
+			return nil, err
+		}
+		s.TLSConfig = cfg
+	}
 	return serveInProcess(opt, func(l net.Listener) error { return s.Serve(l) }, func() { s.Close() })
 }
 

@@ -27,15 +27,15 @@ func TestIdle(t *testing.T) {
 		}
 		for _, mode := range []struct {
 			name string
-			tls  bool
-		}{{"plain", false}, {"TLS", true}} {
-			t.Run(p.name+"/"+mode.name, func(t *testing.T) { idle(t, p.name, mode.tls) })
+			security
+		}{{"plain", plaintext}, {"TLS", implicitTLS}} {
+			t.Run(p.name+"/"+mode.name, func(t *testing.T) { idle(t, p.name, mode.security) })
 		}
 	}
 }
 
-func idle(t *testing.T, server string, useTLS bool) {
-	k, err := startChild(server, options{tls: useTLS, conns: idleConns + 100})
+func idle(t *testing.T, server string, s security) {
+	k, err := startChild(server, options{security: s, conns: idleConns + 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func idle(t *testing.T, server string, useTLS bool) {
 	}
 	before := resident()
 	each(t, func(i int) (err error) {
-		if conns[i], err = dialFrom(loopback(i), k.addr, useTLS); err != nil {
+		if conns[i], err = dialFrom(loopback(i), k.addr, s); err != nil {
 			return err
 		}
 		return conns[i].run([]exchange{{ehlo, []int{250}}})
@@ -115,15 +115,15 @@ func loopback(i int) net.IP {
 	return net.IPv4(127, 0, byte(1+host/250), byte(1+host%250))
 }
 
-func dialFrom(source net.IP, addr string, useTLS bool) (*client, error) {
+func dialFrom(source net.IP, addr string, s security) (*client, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: source}, Timeout: patience}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if useTLS {
+	if s == implicitTLS {
 		// The child made its certificate a moment ago; nobody knows it.
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+		conn = tls.Client(conn, clientTLS)
 	}
 	return greet(conn)
 }

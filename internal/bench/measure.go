@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -37,7 +38,7 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 	children := make([]*child, len(all))
 	for i, p := range all {
 		results[i].server = p.name
-		var opt options
+		opt := options{security: c.security}
 		if l.profiles != "" && p.name != sinkName {
 			opt.profile = filepath.Join(l.profiles, c.key+"-"+p.name+".pprof")
 		}
@@ -47,7 +48,12 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 		}
 		defer k.close()
 		children[i] = k
-		if c.needs != "" {
+		switch {
+		case c.security == implicitTLS:
+			if p.name == sinkName {
+				results[i].lacks = c.needs
+			}
+		case c.needs != "":
 			offers, err := offered(k.addr)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.name, err)
@@ -77,7 +83,7 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 
 // offered asks the server which extensions it has.
 func offered(addr string) (map[string]bool, error) {
-	c, err := dial(addr)
+	c, err := dial(addr, plaintext)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +147,20 @@ func (s *sender) open() error {
 }
 
 func (s *sender) connect() (err error) {
-	if s.conn, err = dial(s.addr); err != nil {
+	if s.conn, err = dial(s.addr, s.c.security); err != nil {
 		return err
 	}
 	if err := s.conn.run([]exchange{{ehlo, []int{250}}}); err != nil {
 		return err
+	}
+	if s.c.security == startTLS {
+		if err := s.conn.run([]exchange{{[]byte("STARTTLS\r\n"), []int{220}}}); err != nil {
+			return err
+		}
+		s.conn.conn = tls.Client(s.conn.conn, clientTLS)
+		if err := s.conn.run([]exchange{{ehlo, []int{250}}}); err != nil {
+			return err
+		}
 	}
 	return s.conn.run(s.c.before)
 }

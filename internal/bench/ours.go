@@ -18,5 +18,12 @@ func startOurs(opt options) (*instance, error) {
 			return smtp.Reply{}, err
 		}),
 	}
+	if opt.security == startTLS {
+		cfg, err := serverTLS()
+		if err != nil {
+			return nil, err
+		}
+		s.TLSConfig = cfg
+	}
 	return serveInProcess(opt, s.Serve, func() { s.Close() })
 }

@@ -23,8 +23,8 @@ type peer struct {
 
 // options says how a child sets up its server.
 type options struct {
-	tls   bool // implicit TLS, with a fresh ECDSA P-256 certificate
-	conns int  // connections to allow in all. If zero, the server's default.
+	security security // TLS with a fresh ECDSA P-256 certificate
+	conns    int      // connections to allow in all. If zero, the server's default.
 
 	profile string // file for a CPU profile of the child. If empty, none.
 }
@@ -65,12 +65,12 @@ func serveInProcess(opt options, serve func(net.Listener) error, stop func()) (*
 		return nil, err
 	}
 	addr := l.Addr().String()
-	if opt.tls {
-		cert, err := selfSigned()
+	if opt.security == implicitTLS {
+		cfg, err := serverTLS()
 		if err != nil {
 			return nil, err
 		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		l = tls.NewListener(l, cfg)
 	}
 	done := make(chan struct{})
 	go func() {
