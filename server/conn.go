@@ -307,9 +307,10 @@ func (c *conn) end(reason error) {
 
 // intercepted lets a test's script answer in the server's place.
 func (c *conn) intercepted(verb smtp.Verb, line []byte) bool {
-	if c.intercept == nil {
-		return false
-	}
+	return c.intercept != nil && c.interceptedBy(verb, line)
+}
+
+func (c *conn) interceptedBy(verb smtp.Verb, line []byte) bool {
 	a, ok := c.intercept(c.ctx, string(verb), line)
 	if !ok {
 		return false

@@ -32,20 +32,36 @@ func (c *Conn) Info() Info {
 func (c *Conn) ID() string { return c.info.ID }
 
 // RemoteAddr returns the client's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.Info().RemoteAddr }
+func (c *Conn) RemoteAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info.RemoteAddr
+}
 
 // RemoteIP returns the client's IP address without a zone, IPv4-mapped IPv6
 // unmapped. It is the zero Addr where there is none, as on a unix socket.
-func (c *Conn) RemoteIP() netip.Addr { return addrIP(c.Info().RemoteAddr) }
+func (c *Conn) RemoteIP() netip.Addr { return addrIP(c.RemoteAddr()) }
 
 // Hello returns the name the client gave in HELO, EHLO or LHLO; empty before.
-func (c *Conn) Hello() string { return c.Info().Hello }
+func (c *Conn) Hello() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info.Hello
+}
 
 // TLS returns the state of the TLS connection, nil without TLS.
-func (c *Conn) TLS() *tls.ConnectionState { return c.Info().TLS }
+func (c *Conn) TLS() *tls.ConnectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info.TLS
+}
 
 // Identity returns whom the client authenticated as; empty before AUTH.
-func (c *Conn) Identity() string { return c.Info().Identity }
+func (c *Conn) Identity() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info.Identity
+}
 
 // LogValue makes a Conn a short group in a log.
 func (c *Conn) LogValue() slog.Value {
