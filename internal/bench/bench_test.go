@@ -14,6 +14,7 @@ import (
 var (
 	rounds   = flag.Int("rounds", 9, "interleaved rounds per case")
 	profiles = flag.String("profiles", "", "folder for a CPU profile of each Go server in each case")
+	before   = flag.String("before", "", "test binary of an earlier state of this module, measured beside this one")
 	slice    = flag.Duration("slice", 200*time.Millisecond, "length of one round on one server")
 )
 
@@ -55,24 +56,45 @@ func BenchmarkServer(b *testing.B) {
 	for _, c := range cases() {
 		b.Run(c.key+" "+c.name, func(b *testing.B) {
 			if b.N == 1 { // a short run is called again with a larger N
-				results, err := measure(c, installedPeers(), benchLoad())
+				results, err := measure(c, withBefore(installed(peers()), *before), benchLoad())
 				if err != nil {
 					b.Fatal(err)
 				}
-				measured = append(measured, caseResult{c, results})
+				measured = append(measured, caseResult{c.key, c.name, c.goal, results})
 			}
-			b.ReportMetric(0, "ns/op") // means nothing here
-			results := measured[len(measured)-1].results
-			for _, r := range results {
-				switch f := figuresOf(r, results[0]); {
-				case r.lacks != "":
-				case r.server == floorName:
-					b.ReportMetric(median(f.micros), "floor-cpu-µs/msg")
-				default:
-					b.ReportMetric(median(f.ratio), r.server+"/floor")
-				}
-			}
+			reportLast(b)
 		})
+	}
+}
+
+// BenchmarkClient measures every installed sender, likewise.
+func BenchmarkClient(b *testing.B) {
+	for _, c := range outgoingCases() {
+		b.Run(c.key+" "+c.name, func(b *testing.B) {
+			if b.N == 1 {
+				results, err := measureOutgoing(c, withBefore(installed(outgoingPeers()), *before), benchLoad())
+				if err != nil {
+					b.Fatal(err)
+				}
+				measured = append(measured, caseResult{c.key, c.name, c.goal, results})
+			}
+			reportLast(b)
+		})
+	}
+}
+
+// reportLast reports what was measured last.
+func reportLast(b *testing.B) {
+	b.ReportMetric(0, "ns/op") // means nothing here
+	results := measured[len(measured)-1].results
+	for _, r := range results {
+		switch f := figuresOf(r, results[0]); {
+		case r.lacks != "":
+		case r.server == floorName:
+			b.ReportMetric(median(f.micros), "floor-cpu-µs/msg")
+		default:
+			b.ReportMetric(median(f.ratio), r.server+"/floor")
+		}
 	}
 }
 
@@ -80,7 +102,7 @@ func BenchmarkServer(b *testing.B) {
 // and the replies fit one another, and CPU time is seen.
 func TestCasesRun(t *testing.T) {
 	for _, c := range cases() {
-		results, err := measure(c, installedPeers(), load{rounds: 1, conns: 2, messages: 2})
+		results, err := measure(c, installed(peers()), load{rounds: 1, conns: 2, messages: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,21 +16,24 @@ import (
 	"time"
 )
 
-// Environment variables that turn the test binary into a server.
+// Environment variables that turn the test binary into a server or a sender.
 const (
 	envServer = "POSTRIDER_BENCH_SERVER" // the peer's name
 	envTLS    = "POSTRIDER_BENCH_TLS"    // the security
 	envConns  = "POSTRIDER_BENCH_CONNS"  // connections to allow
 	envCPU    = "POSTRIDER_BENCH_CPU"    // file for a CPU profile
+	envTo     = "POSTRIDER_BENCH_TO"     // where a sender sends
+	envCase   = "POSTRIDER_BENCH_CASE"   // what: the key of an outgoing case
 )
 
 // The questions a child answers, one line each, on its standard input.
 const (
 	askCPU      = "cpu"      // nanoseconds of user and system time so far
 	askResident = "resident" // octets of resident memory once garbage is returned
+	askSend     = "send"     // messages sent in a round; its length in ns and the messages a connection follow
 )
 
-// A child is a server in a process of its own, seen from the load generator.
+// A child is a server or a sender in a process of its own, seen from the parent.
 type child struct {
 	addr string
 
@@ -40,10 +43,18 @@ type child struct {
 	stderr *bytes.Buffer
 }
 
-// startChild runs this binary again as the named server and waits until it
-// listens. The caller calls close.
+// startChild runs this binary again as the named peer and waits until it is
+// ready. The caller calls close.
 func startChild(name string, opt options) (*child, error) {
-	exe, err := os.Executable()
+	return startPeer(peer{name: name}, opt)
+}
+
+func startPeer(p peer, opt options) (c *child, err error) {
+	exe, name := p.exe, oursName
+	if exe == "" {
+		name = p.name
+		exe, err = os.Executable()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +62,9 @@ func startChild(name string, opt options) (*child, error) {
 	cmd.Env = append(os.Environ(), envServer+"="+name, envConns+"="+strconv.Itoa(opt.conns))
 	if opt.profile != "" {
 		cmd.Env = append(cmd.Env, envCPU+"="+opt.profile)
+	}
+	if opt.to != "" {
+		cmd.Env = append(cmd.Env, envTo+"="+opt.to, envCase+"="+opt.outgoing.key)
 	}
 	cmd.Env = append(cmd.Env, envTLS+"="+strconv.Itoa(int(opt.security)))
 	stdin, err := cmd.StdinPipe()
@@ -61,7 +75,7 @@ func startChild(name string, opt options) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: cmd, stdin: stdin, stdout: bufio.NewReader(stdout), stderr: new(bytes.Buffer)}
+	c = &child{cmd: cmd, stdin: stdin, stdout: bufio.NewReader(stdout), stderr: new(bytes.Buffer)}
 	cmd.Stderr = c.stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -73,7 +87,7 @@ func startChild(name string, opt options) (*child, error) {
 	return c, nil
 }
 
-// cpu is the user and system time that the server has spent so far.
+// cpu is the user and system time that the peer has spent so far.
 func (c *child) cpu() (time.Duration, error) {
 	n, err := c.ask(askCPU)
 	return time.Duration(n), err
@@ -106,8 +120,8 @@ func (c *child) line() (string, error) {
 	return strings.TrimSpace(s), err
 }
 
-// runChild is main in a child: it serves as the peer called name until its
-// standard input ends.
+// runChild is main in a child: it serves, or sends when asked to, as the peer called
+// name until its standard input ends.
 func runChild(name string) error {
 	var opt options
 	secured, _ := strconv.Atoi(os.Getenv(envTLS))
@@ -124,7 +138,16 @@ func runChild(name string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	for _, p := range peers() {
+	all := peers()
+	if opt.to = os.Getenv(envTo); opt.to != "" {
+		all = outgoingPeers()
+		for _, c := range outgoingCases() {
+			if c.key == os.Getenv(envCase) {
+				opt.outgoing = c
+			}
+		}
+	}
+	for _, p := range all {
 		if p.name != name {
 			continue
 		}
@@ -136,7 +159,7 @@ func runChild(name string) error {
 		fmt.Println(server.addr)
 		return answer(server)
 	}
-	return fmt.Errorf("no server called %q", name)
+	return fmt.Errorf("no peer called %q", name)
 }
 
 func answer(server *instance) error {
@@ -144,7 +167,7 @@ func answer(server *instance) error {
 	for questions.Scan() {
 		var n int64
 		var err error
-		switch questions.Text() {
+		switch question, rest, _ := strings.Cut(questions.Text(), " "); question {
 		case askCPU:
 			var d time.Duration
 			d, err = server.cpu()
@@ -153,6 +176,13 @@ func answer(server *instance) error {
 			runtime.GC() // a sync.Pool lets go at the second collection
 			debug.FreeOSMemory()
 			n, err = ownResident()
+		case askSend:
+			var l load
+			var sent int
+			if _, err = fmt.Sscan(rest, &l.slice, &l.messages); err == nil {
+				sent, err = server.send(l)
+			}
+			n = int64(sent)
 		default:
 			err = errors.New("unknown question")
 		}

@@ -21,7 +21,7 @@ const (
 // after EHLO, and after a message.
 func TestIdle(t *testing.T) {
 	raiseFileLimit(t)
-	for _, p := range installedPeers() {
+	for _, p := range installed(peers()) {
 		if p.name == sinkName {
 			continue // its memory is not the child's, and it has one process for all
 		}

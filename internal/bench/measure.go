@@ -5,17 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
 
-// A load says how hard and how long a server is driven in one round.
+// A load says how hard and how long a server is driven, or a sender sends, in one round.
 type load struct {
 	rounds   int
 	conns    int           // connections at once
 	slice    time.Duration // length of a round
 	messages int           // messages a connection. If not zero, slice is not used.
 	profiles string        // folder for CPU profiles. If empty, none are made.
+}
+
+// over reports whether a connection that has carried sent messages has done its part.
+func (l load) over(sent int, began time.Time) bool {
+	if l.messages > 0 {
+		return sent >= l.messages
+	}
+	return time.Since(began) >= l.slice
 }
 
 // A sample is what one round on one server gave.
@@ -31,8 +40,7 @@ type result struct {
 	lacks   string // the extension without which the case was left out
 }
 
-// measure drives every peer through c, a round of each in turn. The order
-// shifts from round to round, so that none is always first.
+// measure drives every peer through c, a round of each in turn.
 func measure(c benchCase, all []peer, l load) ([]result, error) {
 	results := make([]result, len(all))
 	children := make([]*child, len(all))
@@ -40,9 +48,9 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 		results[i].server = p.name
 		opt := options{security: c.security}
 		if l.profiles != "" && p.name != sinkName {
-			opt.profile = filepath.Join(l.profiles, c.key+"-"+p.name+".pprof")
+			opt.profile = filepath.Join(l.profiles, profileName(c.key, p))
 		}
-		k, err := startChild(p.name, opt)
+		k, err := startPeer(p, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -63,22 +71,40 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 			}
 		}
 	}
+	return results, interleave(results, l, func(at int) (sample, error) {
+		s, err := runRound(children[at], c, l)
+		if err != nil {
+			err = fmt.Errorf("case %s, %s: %w", c.key, all[at].name, err)
+		}
+		return s, err
+	})
+}
+
+// interleave gives each in turn a round, and the results their samples. The order
+// shifts from round to round, so that none is always first.
+func interleave(results []result, l load, run func(at int) (sample, error)) error {
+	n := len(results)
 	for round := -1; round < l.rounds; round++ { // round -1 warms up
-		for i := range all {
-			at := (i + round + len(all)) % len(all)
+		for i := range n {
+			at := (i + round + n) % n
 			if results[at].lacks != "" {
 				continue
 			}
-			s, err := runRound(children[at], c, l)
+			s, err := run(at)
 			if err != nil {
-				return nil, fmt.Errorf("case %s, %s: %w", c.key, all[at].name, err)
+				return err
 			}
 			if round >= 0 {
 				results[at].samples = append(results[at].samples, s)
 			}
 		}
 	}
-	return results, nil
+	return nil
+}
+
+// profileName is that of the file with the CPU profile of p.
+func profileName(key string, p peer) string {
+	return key + "-" + strings.ReplaceAll(p.name, "/", "-") + ".pprof"
 }
 
 // offered asks the server which extensions it has.
@@ -168,7 +194,7 @@ func (s *sender) connect() (err error) {
 // send repeats the message until the round is over.
 func (s *sender) send(began time.Time, l load) error {
 	for {
-		if l.messages > 0 && s.sent >= l.messages || l.messages == 0 && time.Since(began) >= l.slice {
+		if l.over(s.sent, began) {
 			return nil
 		}
 		if err := s.one(); err != nil {

@@ -59,21 +59,22 @@ func interval(values []float64) (low, high float64) {
 
 // A caseResult is a case with its results, the floor's first.
 type caseResult struct {
-	benchCase
-	results []result
+	key, name string
+	goal      float64
+	results   []result
 }
 
 // writeTable prints what README.md explains.
 func writeTable(w io.Writer, l load, all []caseResult) error {
-	const row = "  %-10s %9s %18s %8s %13s %6s %8s\n"
+	const row = "  %-11s %9s %18s %8s %13s %6s %8s\n"
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nServer CPU per message: median of %d interleaved rounds of %v, %d connections.\n\n", l.rounds, l.slice, l.conns)
-	fmt.Fprintf(&b, row, "server", "CPU µs", "min..max", "× floor", "95 %", "goal", "msg/s")
+	fmt.Fprintf(&b, "\nCPU per message of who is measured: median of %d interleaved rounds of %v, %d connections.\n\n", l.rounds, l.slice, l.conns)
+	fmt.Fprintf(&b, row, "measured", "CPU µs", "min..max", "× floor", "95 %", "goal", "msg/s")
 	for _, c := range all {
 		fmt.Fprintf(&b, "%s: %s\n", c.key, c.name)
 		for _, r := range c.results {
 			if r.lacks != "" {
-				fmt.Fprintf(&b, "  %-10s %9s (no %s)\n", r.server, "–", r.lacks)
+				fmt.Fprintf(&b, "  %-11s %9s (no %s)\n", r.server, "–", r.lacks)
 				continue
 			}
 			f := figuresOf(r, c.results[0])

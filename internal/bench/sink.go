@@ -10,30 +10,33 @@ import (
 	"time"
 )
 
-// envSink names the smtp-sink program where it is not on PATH.
-const envSink = "POSTRIDER_SMTP_SINK"
+// envPostfix says which variable names a program of Postfix's that is not on PATH.
+var envPostfix = map[string]string{
+	sinkName:   "POSTRIDER_SMTP_SINK",
+	sourceName: "POSTRIDER_SMTP_SOURCE",
+}
 
 func sinkInstalled() bool {
 	if _, err := cpuOf(os.Getpid()); err != nil {
 		return false // it could not be measured
 	}
-	return sinkCommand() != nil
+	return postfixCommand(sinkName) != nil
 }
 
-// sinkCommand returns the words that run Postfix's smtp-sink, or nil.
-func sinkCommand() []string {
-	if path := os.Getenv(envSink); path != "" {
+// postfixCommand returns the words that run a program of Postfix's, or nil.
+func postfixCommand(name string) []string {
+	if path := os.Getenv(envPostfix[name]); path != "" {
 		return []string{path}
 	}
-	if path, err := exec.LookPath("smtp-sink"); err == nil {
+	if path, err := exec.LookPath(name); err == nil {
 		return []string{path}
 	}
-	return unpackedSink()
+	return unpacked(name)
 }
 
-// unpackedSink looks where internal/interop/run unpacks Debian's packages. The
+// unpacked looks where internal/interop/run unpacks Debian's packages. The
 // root there has its own C library, so its own loader starts the program.
-func unpackedSink() []string {
+func unpacked(name string) []string {
 	base := os.Getenv("POSTRIDER_INTEROP_ROOT")
 	if base == "" {
 		cache, err := os.UserCacheDir()
@@ -43,7 +46,7 @@ func unpackedSink() []string {
 		base = filepath.Join(cache, "postrider-interop")
 	}
 	root := filepath.Join(base, "postfix")
-	path := filepath.Join(root, "usr/sbin/smtp-sink")
+	path := filepath.Join(root, "usr/sbin", name)
 	loaders, _ := filepath.Glob(filepath.Join(root, "lib/*/ld-linux-*.so.*"))
 	if _, err := os.Stat(path); err != nil || len(loaders) == 0 {
 		return nil
@@ -66,7 +69,7 @@ func startSink(options) (*instance, error) {
 	addr := l.Addr().String()
 	l.Close()
 
-	words := sinkCommand()
+	words := postfixCommand(sinkName)
 	if words == nil {
 		return nil, errors.New("smtp-sink is not installed")
 	}
