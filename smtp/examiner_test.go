@@ -40,9 +40,19 @@ var examinerTests = []struct {
 	{"998 without end", "A: b\r\n\r\n" + strings.Repeat("x", 998), KindBareLineEnd},
 	{"999 without end", "A: b\r\n\r\n" + strings.Repeat("x", 999), KindLongLine | KindBareLineEnd},
 	{"999 and LF", "A: b\r\n\r\n" + strings.Repeat("x", 999) + "\n", KindLongLine | KindBareLineEnd},
+	{"lines alike", "A: b\r\n\r\n" + alike, 0},
+	{"two lines as long as one", "A: b\r\n\r\n" + alike + strings.Repeat("x", 38) + "\r\n" + strings.Repeat("x", 35) + "\r\n" + alike, 0},
+	{"bare LF in a line as long as all", "A: b\r\n\r\n" + alike + strings.Repeat("x", 38) + "\n" + strings.Repeat("x", 36) + "\r\n" + alike, KindBareLineEnd},
+	{"bare CR in a line as long as all", "A: b\r\n\r\n" + alike + strings.Repeat("x", 38) + "\r" + strings.Repeat("x", 36) + "\r\n" + alike, KindBareLineEnd},
+	{"999 among lines alike", "A: b\r\n\r\n" + alike + strings.Repeat("x", 999) + "\r\n" + alike, KindLongLine},
+	{"many of 999", "A: b\r\n\r\n" + strings.Repeat(strings.Repeat("x", 999)+"\r\n", 100), KindLongLine},
+	{"ragged", "A: b\r\n\r\n" + strings.Repeat("x\r\nxx\r\nxxx\r\n", 5000), 0},
 	{"endless line", strings.Repeat("x", 100000), KindLongLine | KindBareLineEnd},
 	{"everything", "ü\x00\n\r\n" + strings.Repeat("x", 999), Kind8Bit | KindUTF8Header | KindNUL | KindBareLineEnd | KindLongLine},
 }
+
+// alike is more than a block of lines of 77 octets.
+var alike = strings.Repeat(strings.Repeat("y", 75)+"\r\n", 300)
 
 func TestExaminer(t *testing.T) {
 	for _, test := range examinerTests {
