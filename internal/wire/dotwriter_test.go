@@ -41,6 +41,38 @@ func TestDotWriter(t *testing.T) {
 	}
 }
 
+// Lines that are all alike are leapt over. What lies within such a jump is found
+// all the same.
+func TestDotWriterLeaps(t *testing.T) {
+	alike := strings.Repeat(strings.Repeat("x", 75)+"\r\n", 250)
+	for _, odd := range []string{
+		strings.Repeat("x", 38) + "\r\n." + strings.Repeat("x", 34) + "\r\n", // two lines as long as one
+		strings.Repeat("x", 38) + "\n." + strings.Repeat("x", 35) + "\r\n",
+		strings.Repeat("x", 38) + "\r." + strings.Repeat("x", 35) + "\r\n",
+		strings.Repeat("x", 74) + ".\n",
+		strings.Repeat("x", 76) + "\n.\r\n",
+		"." + strings.Repeat("x", 74) + "\r\n",
+		".\r\n", "\r\n.\r\n", "\r\r\n.\r\n", "\n.\r\n", "\n\r\n.\n.\r\n",
+		strings.Repeat("\r\n", 38) + ".\r\n",
+		strings.Repeat("y", 3000) + "\r\n.\r\n",
+	} {
+		message := alike + odd + alike + odd
+		want := strings.ReplaceAll(message, "\r\n.", "\r\n..")
+		for _, piece := range []int{1, 77, 1000, 16 << 10, len(message)} {
+			var w DotWriter
+			var got []byte
+			for rest := []byte(message); len(rest) > 0; {
+				n := min(piece, len(rest))
+				got = w.Append(got, rest[:n])
+				rest = rest[n:]
+			}
+			if string(got) != want {
+				t.Errorf("%.90q among lines alike, in pieces of %d: not what it should be", odd, piece)
+			}
+		}
+	}
+}
+
 func TestDotWriterSegments(t *testing.T) {
 	message := []byte(strings.Repeat(".line\r\n..two\r\nthree\r\n\r\n.\r\n", 20))
 	var plain DotWriter
