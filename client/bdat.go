@@ -70,9 +70,10 @@ type chunkWriter struct {
 	closed bool  // the last chunk is written
 }
 
-func newChunkWriter(c *Conn, size int64, lines bool) *chunkWriter {
+func (c *Conn) newChunkWriter(size int64, lines bool) *chunkWriter {
 	c.buf = append(c.buf[:0], make([]byte, bdatRoom)...)
-	return &chunkWriter{c: c, left: size, lines: lines}
+	c.chunks = chunkWriter{c: c, left: size, lines: lines}
+	return &c.chunks
 }
 
 func (w *chunkWriter) Write(p []byte) (int, error) {

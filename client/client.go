@@ -135,7 +135,13 @@ type Client struct {
 // connection is closed; a Read of the content, which it cannot end, it waits for. If
 // the server's last word is missing, errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
-	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
+	w := newWaiter(ctx, env, content)
+	res, err := c.send(w)
+	w.free()
+	return res, err
+}
+
+func (c *Client) send(w *waiter) (*Result, error) {
 	defer w.t.close()
 	if err := w.t.prepare(); err != nil {
 		return w.t.end(nil, err)

@@ -66,6 +66,10 @@ type Conn struct {
 	replies  wire.ReplyReader
 	buf      []byte // what is about to be written; kept between commands
 	segs     net.Buffers
+	unsent   net.Buffers // what a running writev has of segs
+	data     dataWriter  // of the message that is being sent; here because one of its own is an allocation
+	chunks   chunkWriter // likewise
+	decided  smtp.Reply  // the last reply that decided on a message, which is often the next one too
 
 	dead      error // why the connection is of no more use
 	closed    bool

@@ -38,8 +38,8 @@ func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	if c.cfg.LMTP && c.rcpts == 0 {
 		return nil, c.fail(opEnd, errNoReply)
 	}
-	w := dataWriter{c: c}
-	check := checkedWriter{w: &w, forbidden: forbidden(c.bodyType, c.utf8)}
+	w := c.newDataWriter()
+	check := checkedWriter{w: w, forbidden: forbidden(c.bodyType, c.utf8)}
 	err := copyBody(&check, r)
 	if err == nil {
 		err = check.finish()
@@ -131,6 +131,11 @@ type dataWriter struct {
 	n   int64
 }
 
+func (c *Conn) newDataWriter() *dataWriter {
+	c.data = dataWriter{c: c}
+	return &c.data
+}
+
 func (w *dataWriter) Write(p []byte) (int, error) {
 	c, n := w.c, len(p)
 	w.n += int64(n)
@@ -195,8 +200,9 @@ func (c *Conn) maxSegments() int {
 func (c *Conn) writeSegments() (err error) {
 	c.setDeadline(&c.writeBy, c.cfg.Timeouts.DataBlock, net.Conn.SetWriteDeadline)
 	if c.gathers() {
-		rest := c.segs // WriteTo moves the slice it is called on
-		_, err = rest.WriteTo(c.nc)
+		c.unsent = c.segs // WriteTo moves the slice it is called on
+		_, err = c.unsent.WriteTo(c.nc)
+		c.unsent = nil
 	} else {
 		for _, s := range c.segs {
 			if len(s) > 0 && err == nil {

@@ -22,9 +22,9 @@ func (c *Conn) body(t *transaction, q *queue) error {
 	c.buf = c.buf[:0]
 	var w bodyWriter
 	if t.plan.bdat {
-		w = newChunkWriter(c, t.plan.size, t.plan.params.Body != smtp.BodyBinaryMIME)
+		w = c.newChunkWriter(t.plan.size, t.plan.params.Body != smtp.BodyBinaryMIME)
 	} else {
-		w = &dataWriter{c: c}
+		w = c.newDataWriter()
 	}
 	err := t.copyTo(w)
 	if err == nil {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"strings"
@@ -98,7 +99,7 @@ func (c *Conn) expectLines(op string, verb smtp.Verb, limit time.Duration, maxLi
 
 // outcome makes a reply, or an error, of what readReply returned.
 func (c *Conn) outcome(op string, verb smtp.Verb, code int, raw []byte) (smtp.Reply, error) {
-	switch reply := parse(raw); code / 100 {
+	switch reply := c.parseKnown(op, raw); code / 100 {
 	case 2:
 		return reply, nil
 	case 3:
@@ -165,6 +166,21 @@ func (s *replySource) Read(p []byte) (int, error) {
 	}
 	return c.nc.Read(p)
 }
+
+// parseKnown is parse, without an allocation if the message before was decided by the same
+// reply: many servers have one for all.
+func (c *Conn) parseKnown(op string, raw []byte) smtp.Reply {
+	if text, whole := bytes.CutSuffix(raw, crlf); whole && string(text) == c.decided.Raw {
+		return c.decided
+	}
+	reply := parse(raw)
+	if op == opEnd && len(raw) <= smtp.MaxReplyLine {
+		c.decided = reply
+	}
+	return reply
+}
+
+var crlf = []byte("\r\n")
 
 // parse parses what the reply reader has checked. Like that, it takes an LF alone
 // for a line end.

@@ -73,7 +73,13 @@ func (p *Pool) Send(ctx context.Context, key Key, env smtp.Envelope, content smt
 // SendVia is Send with newClient in the place of New: it returns the Client for
 // key if the Pool does not know that, for callers to whom a Key does not say all.
 func (p *Pool) SendVia(ctx context.Context, key Key, newClient func() (*Client, error), env smtp.Envelope, content smtp.Content) (*Result, error) {
-	w := &waiter{t: transaction{ctx: ctx, env: env, content: content}}
+	w := newWaiter(ctx, env, content)
+	res, err := p.send(w, key, newClient)
+	w.free()
+	return res, err
+}
+
+func (p *Pool) send(w *waiter, key Key, newClient func() (*Client, error)) (*Result, error) {
 	defer w.t.close()
 	if err := w.t.prepare(); err != nil {
 		return w.t.end(nil, err)

@@ -53,6 +53,23 @@ type waiter struct {
 	fresh   bool // it has had a connection that was gone: not another idle one
 }
 
+var waiters = sync.Pool{New: func() any { return new(waiter) }}
+
+func newWaiter(ctx context.Context, env smtp.Envelope, content smtp.Content) *waiter {
+	w := waiters.Get().(*waiter)
+	w.t.ctx, w.t.env, w.t.content = ctx, env, content
+	return w
+}
+
+// free lets another call of Send have w. Of one that was abandoned somebody else may
+// still know.
+func (w *waiter) free() {
+	if w.state != abandoned {
+		*w = waiter{}
+		waiters.Put(w)
+	}
+}
+
 type waitState uint8
 
 const (

@@ -72,7 +72,17 @@ func (r *Result) Unknown() bool {
 }
 
 func newResult(env *smtp.Envelope) *Result {
-	r := &Result{Recipients: make([]RecipientResult, len(env.Recipients))}
+	var r *Result
+	if len(env.Recipients) == 1 { // one allocation for both
+		one := new(struct {
+			Result
+			recipients [1]RecipientResult
+		})
+		r = &one.Result
+		r.Recipients = one.recipients[:]
+	} else {
+		r = &Result{Recipients: make([]RecipientResult, len(env.Recipients))}
+	}
 	for i := range r.Recipients {
 		r.Recipients[i] = RecipientResult{To: env.Recipients[i].To, Err: errUndecided}
 	}

@@ -49,7 +49,11 @@ const readAhead = 64 << 10
 // BytesContent returns b as a Content. b must not change while in use.
 func BytesContent(b []byte) Content {
 	return Content{
-		Open: func() (io.ReadCloser, error) { return &bytesReader{*bytes.NewReader(b)}, nil },
+		Open: func() (io.ReadCloser, error) {
+			r := new(bytesReader)
+			r.Reset(b)
+			return r, nil
+		},
 		Size: int64(len(b)),
 	}
 }
