@@ -38,7 +38,7 @@ func (c *Conn) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	if c.cfg.LMTP && c.rcpts == 0 {
 		return nil, c.fail(opEnd, errNoReply)
 	}
-	w := c.newDataWriter()
+	w := c.newDataWriter(false)
 	check := checkedWriter{w: w, forbidden: forbidden(c.bodyType, c.utf8)}
 	err := copyBody(&check, r)
 	if err == nil {
@@ -131,8 +131,10 @@ type dataWriter struct {
 	n   int64
 }
 
-func (c *Conn) newDataWriter() *dataWriter {
-	c.data = dataWriter{c: c}
+// newDataWriter begins the data of a message. Dotless says that none of its lines
+// begins with a dot.
+func (c *Conn) newDataWriter(dotless bool) *dataWriter {
+	c.data = dataWriter{c: c, dot: wire.DotWriter{Plain: dotless}}
 	return &c.data
 }
 

@@ -24,7 +24,7 @@ func (c *Conn) body(t *transaction, q *queue) error {
 	if t.plan.bdat {
 		w = c.newChunkWriter(t.plan.size, t.plan.params.Body != smtp.BodyBinaryMIME)
 	} else {
-		w = c.newDataWriter()
+		w = c.newDataWriter(t.dotless && !t.plan.normalize)
 	}
 	err := t.copyTo(w)
 	if err == nil {

@@ -142,11 +142,10 @@ func (c *Conn) inStep(op string) error {
 // it is at most a little earlier than that: setting one costs as much as writing
 // a small command.
 func (c *Conn) setDeadline(inForce *time.Time, limit time.Duration, set func(net.Conn, time.Time) error) {
-	now := time.Now()
-	if left := inForce.Sub(now); left <= limit && left > limit-min(limit/8, 5*time.Second) {
+	if left := time.Until(*inForce); left <= limit && left > limit-min(limit/8, 5*time.Second) {
 		return
 	}
-	*inForce = now.Add(limit)
+	*inForce = time.Now().Add(limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.canceled {

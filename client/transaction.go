@@ -20,6 +20,7 @@ type transaction struct {
 	look      counter
 	sized     sizedWriter
 	kind      smtp.Kind // of the content; KindBareLineEnd only if a line end within is not CRLF
+	dotless   bool      // no line of the content begins with a dot, and it is memory
 	needsEnd  bool      // the last line of the content lacks its CRLF
 	result    *Result
 	began     *time.Time // when BY= began to run; nil without it
@@ -112,6 +113,8 @@ func (t *transaction) examine() (err error) {
 		return err
 	}
 	t.content.Size, t.kind = t.look.n, t.look.Kind()
+	_, unchanged := t.body.(memory)
+	t.dotless = unchanged && !t.look.Dots()
 	if t.kind.Has(smtp.KindBareLineEnd) && !bareWithin(t.look.Examiner, 0) {
 		t.kind &^= smtp.KindBareLineEnd
 		t.needsEnd = true

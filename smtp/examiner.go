@@ -13,6 +13,7 @@ type Examiner struct {
 	any  bool // there was an octet
 	cr   bool // the last octet was CR
 	lf   bool // the last octet was LF
+	dots bool // an LF, or nothing, stands before a dot
 	line int  // octets of the current line so far, its CR included
 
 	guess  int  // the length of a recent line, its CRLF included
@@ -46,6 +47,10 @@ func (e *Examiner) Kind() Kind {
 	return k
 }
 
+// Dots reports whether a line begins with a dot, of which DATA sends two (RFC 5321
+// §4.5.2). Here a line begins after any LF.
+func (e *Examiner) Dots() bool { return e.dots }
+
 // block passes over p with one vector search or word-wise pass for each fact
 // that is not known yet.
 func (e *Examiner) block(p []byte) {
@@ -55,6 +60,9 @@ func (e *Examiner) block(p []byte) {
 	}
 	if e.kind&KindNUL == 0 && bytes.IndexByte(p, 0) >= 0 {
 		e.kind |= KindNUL
+	}
+	if p[0] == '.' && (e.lf || !e.any) {
+		e.dots = true
 	}
 	pairs := e.lines(p, high)
 	last := len(p) - 1
@@ -107,6 +115,7 @@ func (e *Examiner) lines(p []byte, high bool) (pairs int) {
 			e.body = n == 0 // RFC 5322 §2.1
 		}
 		p, cr, e.line = p[i+1:], false, 0
+		e.dots = e.dots || len(p) > 0 && p[0] == '.'
 		if more, ok := e.leap(p); ok {
 			return pairs + more
 		}
@@ -130,7 +139,7 @@ func (e *Examiner) leap(p []byte) (pairs int, ok bool) {
 		return 0, false
 	}
 	e.ragged = true
-	line, guess, found := -e.line, e.guess, 0
+	line, guess, found, dots := -e.line, e.guess, 0, e.dots
 	for {
 		lf := line + guess - 1
 		if lf < 1 || lf >= len(p) || p[lf] != '\n' || p[lf-1] != '\r' {
@@ -154,12 +163,13 @@ func (e *Examiner) leap(p []byte) (pairs int, ok bool) {
 		}
 		pairs++
 		line = lf + 1
+		dots = dots || line < len(p) && p[line] == '.'
 	}
 	if bytes.Count(p, []byte{'\n'}) != pairs {
 		return 0, false
 	}
 	e.ragged = found > 8+pairs/4
-	e.line, e.guess = min(len(p)-line, 2*MaxTextLine), guess
+	e.line, e.guess, e.dots = min(len(p)-line, 2*MaxTextLine), guess, dots
 	return pairs, true
 }
 

@@ -80,6 +80,35 @@ func examineChunks(text string, chunk int) Kind {
 	return e.Kind()
 }
 
+func TestExaminerDots(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                               false,
+		".":                              true,
+		"a.\r\n":                         false,
+		"A: b\r\n.":                      true,
+		"A: b\r\n\r\n.\r\n":              true,
+		"A: b\r\n\r\na\n.\r\n":           true,
+		"A: b\r\n\r\na\r.\r\n":           false,
+		"A: b\r\n\r\n" + alike:           false,
+		"A: b\r\n\r\n" + alike + ".\r\n": true,
+		"A: b\r\n\r\n" + alike + "." + strings.Repeat("x", 74) + "\r\n" + alike:                       true,
+		"A: b\r\n\r\n" + alike + strings.Repeat("x", 38) + "\r\n." + strings.Repeat("x", 34) + "\r\n": true,
+		"A: b\r\n\r\n" + alike + strings.Repeat("x", 38) + "\r\n" + strings.Repeat(".x", 35) + "\r\n": true,
+	} {
+		for _, chunk := range []int{len(text), 1, 2, 3, 77, 1000} {
+			var e Examiner
+			for rest := text; rest != ""; {
+				n := min(max(chunk, 1), len(rest))
+				e.Write([]byte(rest[:n]))
+				rest = rest[n:]
+			}
+			if e.Dots() != want {
+				t.Errorf("%.20q, %d octets in chunks of %d: %v", text, len(text), chunk, e.Dots())
+			}
+		}
+	}
+}
+
 // slowKind is what Examiner must say, written for clarity.
 func slowKind(text string) Kind {
 	k := KindExamined

@@ -10,6 +10,10 @@ import "bytes"
 // The zero value stands at the start of a message. It buffers nothing, so the
 // data may be cut anywhere between two calls.
 type DotWriter struct {
+	// Plain says that no line of the message begins with a dot, so that none is
+	// looked for.
+	Plain bool
+
 	place  place
 	guess  int  // the length of a recent line, its line end included
 	ragged bool // guesses have not paid
@@ -110,6 +114,9 @@ var crlfDot = []byte("\r\n.")
 // find is bytes.Index(p, crlfDot), as long as lines are all alike in a sixth of the
 // time: 35 µs for 1 MB instead of 220.
 func (w *DotWriter) find(p []byte) int {
+	if w.Plain {
+		return -1
+	}
 	done := 0 // where a line begins; in front of it none begins with a dot
 	for !w.ragged && done < len(p) {
 		n, dot, ok := w.leap(p[done:])

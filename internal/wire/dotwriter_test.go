@@ -26,7 +26,7 @@ func TestDotWriter(t *testing.T) {
 		// Every way to cut the message in three gives the same.
 		for i := range len(c.in) + 1 {
 			for j := i; j <= len(c.in); j++ {
-				var w DotWriter
+				w := DotWriter{Plain: !strings.Contains("\r\n"+c.in, "\r\n.")}
 				got := w.Append(nil, []byte(c.in[:i]))
 				got = w.Append(got, []byte(c.in[i:j]))
 				got = w.Append(got, []byte(c.in[j:]))
