@@ -51,7 +51,8 @@ func (c *Conn) Bdat(ctx context.Context, chunk []byte, last bool) ([]smtp.Reply,
 const (
 	// bdatRoom is kept free in front of held back octets for "BDAT n LAST".
 	bdatRoom = 32
-	// maxChunk bounds a chunk, so that a refusal is heard before all is sent.
+	// maxChunk bounds a chunk but for up to coalesce octets more, so that a refusal is
+	// heard before all is sent.
 	maxChunk = 1 << 20
 	// maxAhead bounds the chunks that no reply has come for yet, with PIPELINING.
 	maxAhead = 8
@@ -95,7 +96,10 @@ func (w *chunkWriter) Write(p []byte) (int, error) {
 		return n, nil
 	}
 	for len(p) > 0 {
-		piece := p[:min(len(p), maxChunk)]
+		piece := p
+		if len(p) > maxChunk+coalesce { // a small chunk more would be a round trip more
+			piece = p[:maxChunk]
+		}
 		p = p[len(piece):]
 		w.took(len(piece))
 		if err := w.chunk(piece, known && w.left == 0); err != nil {

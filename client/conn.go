@@ -93,7 +93,8 @@ type Conn struct {
 	passed       int    // messages since others wait for its slot
 
 	wait     time.Duration // limit for the reply that is being read
-	armed    bool          // the read deadline stands for this reply
+	armed    bool          // replyBy is that of this reply
+	replyBy  time.Time     // when that wait ends
 	readBy   time.Time     // deadlines in force
 	writeBy  time.Time
 	ctx      context.Context // of the running operation

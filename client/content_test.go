@@ -106,7 +106,7 @@ func TestRefusedChunk(t *testing.T) {
 		t.Run(script, func(t *testing.T) {
 			c := scripted(t, script)
 			c.Chunking = true
-			res, err := send(t, c, strings.Repeat("x", 2<<20)+"\r\n", 1)
+			res, err := send(t, c, strings.Repeat("x", 2<<20+32<<10)+"\r\n", 1)
 			want(t, res, err, "452")
 			res, err = send(t, c, "A: b\r\n", 1)
 			want(t, res, err, "250")

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"time"
@@ -47,9 +48,10 @@ func (c *Conn) cancel() {
 	c.raw.SetDeadline(time.Unix(1, 0))
 }
 
-// write writes command lines and shows them to the trace.
+// write writes command lines and shows them to the trace. No write may take longer
+// than one of message data, and so the two do not take turns with the deadline.
 func (c *Conn) write(op string, p []byte, limit time.Duration) error {
-	_, err := c.send(op, p, limit)
+	_, err := c.send(op, p, min(limit, c.cfg.Timeouts.DataBlock))
 	if err == nil {
 		c.traceWrote(p)
 	}
@@ -153,17 +155,38 @@ func (c *Conn) setDeadline(inForce *time.Time, limit time.Duration, set func(net
 	}
 }
 
-// replySource is what the reply reader reads: it sets the deadline when a wait
-// begins, and not again while the same reply trickles in.
+// replySource is what the reply reader reads: it sees to it that a wait, which begins
+// with the first Read and goes on while the same reply trickles in, ends in time. The
+// deadline in force, of an earlier and shorter wait, stays until it strikes: replies
+// that are waited for by turns for 5 minutes and for 10 need none set.
 type replySource Conn
 
 func (s *replySource) Read(p []byte) (int, error) {
 	c := (*Conn)(s)
 	if !c.armed {
 		c.armed = true
-		c.setDeadline(&c.readBy, c.wait, net.Conn.SetReadDeadline)
+		c.replyBy = time.Now().Add(c.wait)
+		if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
+			c.extend()
+		}
 	}
-	return c.nc.Read(p)
+	n, err := c.nc.Read(p)
+	if err != nil && n == 0 && c.readBy.Before(c.replyBy) && isTimeout(err) {
+		c.extend()
+		n, err = c.nc.Read(p)
+	}
+	return n, err
+}
+
+// extend lets the wait for a reply go on to its end.
+func (c *Conn) extend() {
+	c.readBy = time.Time{}
+	c.setDeadline(&c.readBy, time.Until(c.replyBy), net.Conn.SetReadDeadline)
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // parseKnown is parse, without an allocation if the message before was decided by the same
