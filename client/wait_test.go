@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -153,6 +154,66 @@ func TestSlowReply(t *testing.T) {
 		}
 		<-done
 	})
+}
+
+// A reply may take as long as its own time limit says, although the deadline that
+// stands on the connection is that of another and shorter wait; TLS goes on after
+// such a deadline has passed too.
+func TestWaitIsLongerThanTheOneBefore(t *testing.T) {
+	trust := trusting(t)
+	valid := certificate(t).Leaf.NotBefore
+	trust.Time = func() time.Time { return valid } // the bubble has a clock of its own
+	for _, mode := range []client.TLSMode{client.Plaintext, client.ImplicitTLS} {
+		synctest.Test(t, func(t *testing.T) {
+			ln := memnet.Listen()
+			defer ln.Close()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				far, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				if mode == client.ImplicitTLS {
+					far = serverTLS(t, far)
+				}
+				defer far.Close()
+				in := bufio.NewReader(far)
+				io.WriteString(far, "220 hi\r\n")
+				for {
+					line, err := in.ReadString('\n')
+					if err != nil {
+						return
+					}
+					switch line {
+					case "MAIL FROM:<a@example.org>\r\n":
+						time.Sleep(4 * time.Minute)
+					case ".\r\n":
+						time.Sleep(9 * time.Minute)
+					case "A: b\r\n":
+						continue
+					case "DATA\r\n":
+						io.WriteString(far, "354 go\r\n")
+						continue
+					}
+					io.WriteString(far, "250 ok\r\n")
+				}
+			}()
+			c := &client.Client{
+				Addr: host + ":25", TLSMode: mode, LocalName: "client.example", TLSConfig: trust, IdleTimeout: time.Hour,
+				Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return ln.Dial(ctx) },
+			}
+			for range 2 {
+				began := time.Now()
+				res, err := c.Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
+				if took := time.Since(began); err != nil || took != 13*time.Minute {
+					t.Errorf("%v after %v: %v", outcomes(res), took, err)
+				}
+			}
+			c.Close()
+			<-done
+		})
+	}
 }
 
 // The end of the context ends every wait at once, and its error is the error.
