@@ -85,15 +85,13 @@ func ExampleRate() {
 		Rate: client.Rate{Messages: 600, Per: time.Hour}, // one in 6 seconds
 	}
 	defer c.Close()
-	for range 2 {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-		_, err := c.Send(ctx, env, content)
-		cancel()
-		fmt.Println(err)
-		if err != nil {
-			break
-		}
-	}
+	_, err := c.Send(context.Background(), env, content)
+	fmt.Println(err)
+
+	soon, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond) // less than the 6 seconds
+	defer cancel()
+	_, err = c.Send(soon, env, content)
+	fmt.Println(err)
 	// Output:
 	// <nil>
 	// client: waiting for a connection: context deadline exceeded
