@@ -62,7 +62,7 @@ func TestTableKeysAreShort(t *testing.T) {
 	long := strings.Repeat("x", 1<<16)
 	tab.put(long, now, now.Add(time.Minute))
 	tab.put(long+"y", now, now.Add(time.Hour))
-	for key := range tab.entries {
+	for key := range tab.at {
 		if len(key) > 64 {
 			t.Errorf("a key of %d octets", len(key))
 		}
