@@ -68,7 +68,7 @@ func startRelay(ctx context.Context, program, dsn, next, log string, front ...st
 		"-hostname", "relay.bench.example", "-insecure-local")
 	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Env = append(os.Environ(), envProfile+"="+log+".pprof")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	stderr, err := os.Create(log)
 	if err != nil {
 		return nil, err
