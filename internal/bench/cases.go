@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"bytes"
@@ -23,51 +23,52 @@ type benchCase struct {
 var (
 	ehlo = []byte("EHLO client.example\r\n")
 	quit = []exchange{{[]byte("QUIT\r\n"), []int{221}}}
+
+	mail = []byte("MAIL FROM:<sender@client.example>\r\n")
+	rcpt = []byte("RCPT TO:<recipient@bench.example>\r\n")
+	data = []byte("DATA\r\n")
+
+	envelope = join(mail, rcpt, data)
+	begun    = []int{250, 250, 354}
+	ok       = []int{250}
 )
 
-// cases lists what is measured. The letters have gaps for the cases that need
-// TLS or belong to the client.
+// pipelined is a message of about size octets in two writes.
+func pipelined(size int) []exchange { return []exchange{{envelope, begun}, {dotted(size), ok}} }
+
+// dotted is such a message with the dot behind it.
+func dotted(size int) []byte { return join(body(size), []byte(".\r\n")) } // no line of it begins with a dot
+
+// cases lists what is measured. The letters have gaps for the cases that belong to
+// the client.
 func cases() []benchCase {
 	var (
-		mail = []byte("MAIL FROM:<sender@client.example>\r\n")
-		rcpt = []byte("RCPT TO:<recipient@bench.example>\r\n")
-		data = []byte("DATA\r\n")
-
-		envelope = join(mail, rcpt, data)
-		begun    = []int{250, 250, 354}
-		many     = join(mail, rcpts(100), data)
-		begun100 = append(slices.Repeat([]int{250}, 101), 354)
-
-		text    = body(4 << 10)
-		dotted  = join(text, []byte(".\r\n")) // no line of text begins with a dot
-		long    = join(body(1<<20), []byte(".\r\n"))
-		ok      = []int{250}
-		chunked = join(mail, rcpt, fmt.Appendf(nil, "BDAT %d LAST\r\n", len(text)), text)
-		chunks  = join(join(mail, rcpt), bdat(body(1<<20), 64<<10))
+		small, large = pipelined(4 << 10), pipelined(1 << 20)
+		text         = body(4 << 10)
+		chunked      = join(mail, rcpt, fmt.Appendf(nil, "BDAT %d LAST\r\n", len(text)), text)
+		chunks       = join(mail, rcpt, bdat(body(1<<20), 64<<10))
+		many         = join(mail, rcpts(100), data)
+		begunMany    = append(slices.Repeat(ok, 101), 354)
 	)
 	return []benchCase{
 		{key: "a", name: "lockstep", goal: 1.10,
-			message: []exchange{{mail, ok}, {rcpt, ok}, {data, []int{354}}, {dotted, ok}}},
-		{key: "b", name: "pipelined", goal: 1.10,
-			message: []exchange{{envelope, begun}, {dotted, ok}}},
+			message: []exchange{{mail, ok}, {rcpt, ok}, {data, []int{354}}, {dotted(4 << 10), ok}}},
+		{key: "b", name: "pipelined", goal: 1.10, message: small},
 		{key: "b2", name: "next envelope behind the body", goal: 1.15,
 			before:  []exchange{{envelope, begun}},
-			message: []exchange{{join(dotted, envelope), []int{250, 250, 250, 354}}},
-			after:   []exchange{{dotted, ok}}},
+			message: []exchange{{join(dotted(4<<10), envelope), []int{250, 250, 250, 354}}},
+			after:   []exchange{{dotted(4 << 10), ok}}},
 		{key: "b3", name: "BDAT in one write", goal: 1.20, needs: "CHUNKING",
 			message: []exchange{{chunked, []int{250, 250, 250}}}},
-		{key: "c", name: "1 MB DATA", goal: 1.35,
-			message: []exchange{{envelope, begun}, {long, ok}}},
+		{key: "c", name: "1 MB DATA", goal: 1.35, message: large},
 		{key: "c2", name: "1 MB BDAT in chunks of 64 KB", goal: 1.25, needs: "CHUNKING",
 			message: []exchange{{chunks, slices.Repeat(ok, 2+bytes.Count(chunks, []byte("BDAT ")))}}},
 		{key: "d", name: "100 recipients", goal: 1.55,
-			message: []exchange{{many, begun100}, {dotted, ok}}},
-		{key: "e", name: "a connection per message", goal: 1.20, reconnect: true,
-			message: []exchange{{envelope, begun}, {dotted, ok}}},
+			message: []exchange{{many, begunMany}, {dotted(4 << 10), ok}}},
+		{key: "e", name: "a connection per message", goal: 1.20, reconnect: true, message: small},
 		{key: "f", name: "a connection with STARTTLS per message", goal: 1.05, needs: "STARTTLS", security: startTLS, reconnect: true,
-			message: []exchange{{envelope, begun}, {dotted, ok}}},
-		{key: "i", name: "1 MB DATA over TLS", goal: 1.15, needs: "TLS", security: implicitTLS,
-			message: []exchange{{envelope, begun}, {long, ok}}},
+			message: small},
+		{key: "i", name: "1 MB DATA over TLS", goal: 1.15, needs: "TLS", security: implicitTLS, message: large},
 	}
 }
 

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Environment variables that turn the test binary into a server or a sender.
+// Environment variables that turn this program into a server or a sender.
 const (
 	envServer = "POSTRIDER_BENCH_SERVER" // the peer's name
 	envTLS    = "POSTRIDER_BENCH_TLS"    // the security
@@ -29,7 +29,8 @@ const (
 // The questions a child answers, one line each, on its standard input.
 const (
 	askCPU      = "cpu"      // nanoseconds of user and system time so far
-	askResident = "resident" // octets of resident memory once garbage is returned
+	askResident = "resident" // octets of resident memory once garbage is returned; the peak begins anew
+	askPeak     = "peak"     // the most octets of resident memory since then
 	askSend     = "send"     // messages sent in a round; its length in ns and the messages a connection follow
 )
 
@@ -95,6 +96,9 @@ func (c *child) cpu() (time.Duration, error) {
 
 // resident is the server's resident memory in octets, garbage returned first.
 func (c *child) resident() (int64, error) { return c.ask(askResident) }
+
+// peak is the most that it has been since resident was called.
+func (c *child) peak() (int64, error) { return c.ask(askPeak) }
 
 // close ends the child and waits for it: the end of its input is its signal.
 func (c *child) close() error {
@@ -175,7 +179,11 @@ func answer(server *instance) error {
 		case askResident:
 			runtime.GC() // a sync.Pool lets go at the second collection
 			debug.FreeOSMemory()
-			n, err = ownResident()
+			if err = forgetPeak(); err == nil {
+				n, err = ownResident()
+			}
+		case askPeak:
+			n, err = ownPeak()
 		case askSend:
 			var l load
 			var sent int

@@ -1,15 +1,17 @@
-package bench
+package main
 
 import (
 	"bytes"
 	"crypto/tls"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // The floor answers as a server would and does nothing else: it finds line
 // ends, CRLF.CRLF and the size in BDAT, and goes by the first letter of a
-// command. A server that reads its input can hardly spend less.
+// command. A server that reads its input can hardly spend less. Its buffers are
+// pooled: of a new one for each connection half the time of case e would be.
 
 const (
 	floorEHLO = "250-floor\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-STARTTLS\r\n250 CHUNKING\r\n"
@@ -43,10 +45,13 @@ type floorConn struct {
 	quit    bool
 }
 
+var floorBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
 func (f *floorConn) serve() {
-	defer f.conn.Close()
-	buf := make([]byte, 64<<10)
-	end := 0
+	defer func() { f.conn.Close() }() // with STARTTLS it is another by then
+	pooled := floorBuffers.Get().(*[64 << 10]byte)
+	defer floorBuffers.Put(pooled)
+	buf, end := pooled[:], 0
 	f.out = append(f.out, "220 floor ESMTP\r\n"...)
 	for !f.quit && end < len(buf) {
 		if len(f.out) > 0 {

@@ -1,13 +1,18 @@
-package bench
+package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	netsmtp "net/smtp"
+	"strconv"
+	"strings"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+	gomail "github.com/wneessen/go-mail"
 
 	ours "github.com/postrider/postrider/client"
 	"github.com/postrider/postrider/smtp"
@@ -67,30 +72,21 @@ func (f *floorSender) send(message []byte) error {
 
 func (f *floorSender) close() error { return f.c.quit() }
 
-// netSMTP sends with the standard library.
-type netSMTP struct{ *netsmtp.Client }
-
-func netSMTPLine(addr string) (line, error) {
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	c, err := netsmtp.NewClient(nc, "127.0.0.1")
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return netSMTP{c}, c.Hello(outgoingHello)
+// calls is a connection of a library that has a call for each command.
+type calls struct {
+	mail, rcpt func() error
+	data       func() (io.WriteCloser, error)
+	quit       func() error
 }
 
-func (s netSMTP) send(message []byte) error {
-	if err := s.Mail(outgoingFrom); err != nil {
+func (c calls) send(message []byte) error {
+	if err := c.mail(); err != nil {
 		return err
 	}
-	if err := s.Rcpt(outgoingTo); err != nil {
+	if err := c.rcpt(); err != nil {
 		return err
 	}
-	w, err := s.Data()
+	w, err := c.data()
 	if err != nil {
 		return err
 	}
@@ -100,34 +96,69 @@ func (s netSMTP) send(message []byte) error {
 	return w.Close()
 }
 
-func (s netSMTP) close() error { return s.Quit() }
+func (c calls) close() error { return c.quit() }
 
-// goSMTP sends with emersion/go-smtp.
-type goSMTP struct{ *gosmtp.Client }
+// netSMTPLine sends with the standard library.
+func netSMTPLine(addr string) (line, error) {
+	c, err := netsmtp.Dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	return calls{
+		mail: func() error { return c.Mail(outgoingFrom) },
+		rcpt: func() error { return c.Rcpt(outgoingTo) },
+		data: c.Data, quit: c.Quit,
+	}, c.Hello(outgoingHello)
+}
 
+// goSMTPLine sends with emersion/go-smtp.
 func goSMTPLine(addr string) (line, error) {
 	c, err := gosmtp.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
-	return goSMTP{c}, c.Hello(outgoingHello)
+	return calls{
+		mail: func() error { return c.Mail(outgoingFrom, nil) },
+		rcpt: func() error { return c.Rcpt(outgoingTo, nil) },
+		data: func() (io.WriteCloser, error) { return c.Data() },
+		quit: c.Quit,
+	}, c.Hello(outgoingHello)
 }
 
-func (s goSMTP) send(message []byte) error {
-	if err := s.Mail(outgoingFrom, nil); err != nil {
-		return err
-	}
-	if err := s.Rcpt(outgoingTo, nil); err != nil {
-		return err
-	}
-	w, err := s.Data()
+// goMail sends with wneessen/go-mail, which writes a message as it sends it: here of
+// the same text, with a header of its own, unencoded as all others send it.
+type goMail struct {
+	*gomail.Client
+	message *gomail.Msg
+}
+
+func goMailLine(addr string) (line, error) {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := w.Write(message); err != nil {
-		return err
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, err
 	}
-	return w.Close()
+	c, err := gomail.NewClient(host, gomail.WithPort(number), gomail.WithHELO(outgoingHello), gomail.WithTLSPolicy(gomail.NoTLS))
+	if err != nil {
+		return nil, err
+	}
+	return &goMail{Client: c}, c.DialWithContext(context.Background())
 }
 
-func (s goSMTP) close() error { return s.Quit() }
+func (g *goMail) send(message []byte) error {
+	if g.message == nil {
+		_, text, _ := strings.Cut(string(message), "\r\n\r\n")
+		g.message = gomail.NewMsg(gomail.WithEncoding(gomail.NoEncoding))
+		g.message.Subject("bench")
+		g.message.SetBodyString(gomail.TypeTextPlain, text)
+		if err := errors.Join(g.message.From(outgoingFrom), g.message.To(outgoingTo)); err != nil {
+			return err
+		}
+	}
+	return g.Send(g.message)
+}
+
+func (g *goMail) close() error { return g.Close() }

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"crypto/tls"
@@ -81,12 +81,16 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 }
 
 // interleave gives each in turn a round, and the results their samples. The order
-// shifts from round to round, so that none is always first.
+// shifts by one from round to round and every second round runs backwards, so that
+// none is always first, or always behind the same other.
 func interleave(results []result, l load, run func(at int) (sample, error)) error {
 	n := len(results)
 	for round := -1; round < l.rounds; round++ { // round -1 warms up
 		for i := range n {
 			at := (i + round + n) % n
+			if round%2 != 0 {
+				at = n - 1 - at
+			}
 			if results[at].lacks != "" {
 				continue
 			}

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"fmt"
@@ -39,6 +39,7 @@ func outgoingPeers() []peer {
 		{name: floorName, bdat: true, start: outgoing(floorLine)},
 		{name: oursName, bdat: true, start: startOurClient},
 		{name: netSMTPName, start: outgoing(netSMTPLine)},
+		{name: goMailName, start: outgoing(goMailLine)},
 		{name: goSMTPName, start: outgoing(goSMTPLine)},
 		{name: sourceName, start: startSource, installed: sourceInstalled},
 	}

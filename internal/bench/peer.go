@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"crypto/tls"
@@ -15,6 +15,7 @@ const (
 	sinkName   = "smtp-sink"
 
 	netSMTPName = "net/smtp"
+	goMailName  = "go-mail"
 	sourceName  = "smtp-source"
 )
 

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"fmt"
@@ -9,21 +9,44 @@ import (
 	"time"
 )
 
-// The two readings below come from Linux's /proc and fail elsewhere.
+// What is read here comes from Linux's /proc; elsewhere it fails.
 
 // ownResident is the resident memory of this process in octets.
-func ownResident() (int64, error) {
+func ownResident() (int64, error) { return ownStatus("VmRSS:") }
+
+// ownPeak is the most it has been since forgetPeak.
+func ownPeak() (int64, error) { return ownStatus("VmHWM:") }
+
+func forgetPeak() error { return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+
+func ownStatus(key string) (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
-		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if kb, ok := strings.CutPrefix(line, key); ok {
 			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
 			return n << 10, err
 		}
 	}
-	return 0, fmt.Errorf("no VmRSS in %q", status)
+	return 0, fmt.Errorf("no %s in %q", key, status)
+}
+
+// machineCPU is the time that the machine's CPUs have worked, all programs
+// together and what other guests of its host took; interrupts are left out.
+func machineCPU() (time.Duration, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var word string
+	var user, nice, system, idle, wait, irq, softirq, steal int64
+	if _, err := fmt.Sscan(string(stat), &word, &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal); err != nil {
+		return 0, err
+	}
+	const tick = time.Second / 100
+	return time.Duration(user+nice+system+steal) * tick, nil
 }
 
 // cpuOf is the time that the threads of process pid have spent on a CPU. It

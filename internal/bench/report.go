@@ -1,11 +1,10 @@
-package bench
+package main
 
 import (
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -62,33 +61,30 @@ type caseResult struct {
 	key, name string
 	goal      float64
 	results   []result
+	others    float64 // part of the machine's CPUs that other programs had
 }
 
-// writeTable prints what README.md explains.
-func writeTable(w io.Writer, l load, all []caseResult) error {
-	const row = "  %-11s %9s %18s %8s %13s %6s %8s\n"
-	var b strings.Builder
-	fmt.Fprintf(&b, "\nCPU per message of who is measured: median of %d interleaved rounds of %v, %d connections.\n\n", l.rounds, l.slice, l.conns)
-	fmt.Fprintf(&b, row, "measured", "CPU µs", "min..max", "× floor", "95 %", "goal", "msg/s")
-	for _, c := range all {
-		fmt.Fprintf(&b, "%s: %s\n", c.key, c.name)
-		for _, r := range c.results {
-			if r.lacks != "" {
-				fmt.Fprintf(&b, "  %-11s %9s (no %s)\n", r.server, "–", r.lacks)
-				continue
-			}
-			f := figuresOf(r, c.results[0])
-			low, high := interval(f.ratio)
-			goal := ""
-			if r.server == oursName {
-				goal = fmt.Sprintf("%.2f", c.goal)
-			}
-			fmt.Fprintf(&b, row, r.server, fmt.Sprintf("%.1f", median(f.micros)),
-				fmt.Sprintf("%.1f..%.1f", slices.Min(f.micros), slices.Max(f.micros)),
-				fmt.Sprintf("%.2f", median(f.ratio)), fmt.Sprintf("%.2f..%.2f", low, high),
-				goal, fmt.Sprintf("%.0f", median(f.rate)))
+// writeCase prints the figures of everybody in one case.
+func writeCase(w io.Writer, c caseResult) {
+	const row = "  %-11s %9s %18s %8s %13s %8s\n"
+	fmt.Fprintf(w, "\n%s: %s\n", c.key, c.name)
+	fmt.Fprintf(w, row, "", "CPU µs", "min..max", "× floor", "95 %", "msg/s")
+	for _, r := range c.results {
+		if r.lacks != "" {
+			fmt.Fprintf(w, "  %-11s %9s (no %s)\n", r.server, "–", r.lacks)
+			continue
 		}
+		f := figuresOf(r, c.results[0])
+		low, high := interval(f.ratio)
+		fmt.Fprintf(w, row, r.server, fmt.Sprintf("%.1f", median(f.micros)),
+			fmt.Sprintf("%.1f..%.1f", slices.Min(f.micros), slices.Max(f.micros)),
+			fmt.Sprintf("%.2f", median(f.ratio)), fmt.Sprintf("%.2f..%.2f", low, high),
+			fmt.Sprintf("%.0f", median(f.rate)))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	if c.disturbed() {
+		fmt.Fprintf(w, "  (others had %.0f %% of the CPUs meanwhile)\n", 100*c.others)
+	}
 }
+
+// disturbed reports whether the figures are not to be relied on.
+func (c caseResult) disturbed() bool { return c.others > 0.05 }
