@@ -281,6 +281,7 @@ func TestThousandDeadDestinations(t *testing.T) {
 				s.send("", "b@"+name)
 			}
 		}
+		synctest.Wait()
 		different := map[string]bool{}
 		for _, try := range s.tried() {
 			different[try.destination] = true
