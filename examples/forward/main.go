@@ -38,13 +38,13 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal ends the process at once
+	ctx, end := context.WithCancel(context.Background())
+	signalled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(signalled, func() { stop(); end() }) // the next signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program as a function that a test can call: the end of ctx stands
-// for a signal, the result is the exit code.
+// run is the program without its process: the end of ctx is a signal, the result the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f forwarder
 	var stub dns.Stub

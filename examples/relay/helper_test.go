@@ -8,11 +8,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,9 +25,7 @@ import (
 // TestMain is the program too, for tests that need a process of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv("RELAY_IS_CHILD") != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		context.AfterFunc(ctx, stop)
-		os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		main()
 	}
 	os.Exit(leaktest.Main(m))
 }
@@ -199,7 +195,8 @@ func usersFile(t *testing.T, others ...string) string {
 	return name
 }
 
-// deadAddr is an address at which nobody answers.
+// deadAddr is an address at which nobody answers: that of a connection's other
+// end, so that nobody else gets it before the test is over.
 func deadAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -207,5 +204,10 @@ func deadAddr(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return l.Addr().String()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }

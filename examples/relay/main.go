@@ -49,9 +49,10 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)                  // the next signal ends the process at once
-	defer runtime.KeepAlive(make([]byte, 16<<20)) // never touched; without it the small heap is collected 50 times a second, for 5 % of the time
+	ctx, end := context.WithCancel(context.Background())
+	signalled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(signalled, func() { stop(); end() }) // the next signal ends the process at once
+	defer runtime.KeepAlive(make([]byte, 16<<20))          // never touched; without it the small heap is collected 50 times a second, for 5 % of the time
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -73,8 +74,7 @@ type relay struct {
 	log                                                                       *slog.Logger
 }
 
-// run is the program as a function that a test can call: the end of ctx stands for
-// a signal, the result is the exit code.
+// run is the program without its process: the end of ctx is a signal, the result the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	const keepOutcomes = 7 * 24 * time.Hour
 	switch {

@@ -178,8 +178,13 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
-	code, _, stderr := sending(t, message, "-addr", l.Addr().String(), "-to", "b@example.net", "-tls", "none")
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() // nobody listens at its end, nor can before it is closed
+	code, _, stderr := sending(t, message, "-addr", c.LocalAddr().String(), "-to", "b@example.net", "-tls", "none")
 	if code != 75 || !strings.Contains(stderr, "<b@example.net>: dial") {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
