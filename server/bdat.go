@@ -56,11 +56,11 @@ func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
 
 var errSlow = errors.New("data came too slowly")
 
-// dawdles reports whether the time between the chunks, taken together, is more
-// than MinDataRate allows for what has come. Each wait alone is within bounds.
-func (b *Body) dawdles() bool {
+// dawdles reports whether d, the time of many waits taken together, is more than
+// MinDataRate allows for what has come. Each wait alone is within bounds.
+func (b *Body) dawdles(d time.Duration) bool {
 	l := &b.c.cfg.limits
-	return l.MinDataRate > 0 && b.waited > l.DataTimeout && float64(b.received) < float64(l.MinDataRate)*b.waited.Seconds()
+	return l.MinDataRate > 0 && d > l.DataTimeout && float64(b.received) < float64(l.MinDataRate)*d.Seconds()
 }
 
 // nextChunk confirms a chunk and waits for the one after it. It runs in the
@@ -73,7 +73,7 @@ func (c *conn) nextChunk(b *Body) error {
 	}
 	c.reply(replyChunkOK)
 	for !c.ended {
-		if b.dawdles() {
+		if b.dawdles(b.waited) || b.dawdles(b.within) {
 			c.verb = ""
 			c.end(errSlow)
 			c.limitHit(replyTooSlow)
@@ -128,7 +128,16 @@ func (c *conn) skipChunk(arg []byte) (last, ok bool) {
 		return false, false
 	}
 	b := new(Body)
-	b.begin(c, true)
+	if c.state == broken {
+		b = &c.txn.body // limits are for all chunks of a message
+		b.err = nil
+	} else {
+		b.begin(c, true)
+	}
+	if b.dawdles(b.within) {
+		c.limit(replyTooSlow)
+		return false, false
+	}
 	b.chunk(size, last)
 	if err := b.discard(false); err != nil {
 		c.cutShort(err)

@@ -49,6 +49,7 @@ type Body struct {
 
 	window progress
 	waited time.Duration // for the commands between chunks
+	within time.Duration // the same for octets of chunks
 }
 
 // A BodyError says why a message did not come to its end.

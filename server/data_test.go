@@ -185,6 +185,7 @@ func TestTooMuchToDiscard(t *testing.T) {
 		"DATA\r\n",
 		"BDAT 1200000 LAST\r\n",
 		"RSET\r\nBDAT 1200000 LAST\r\n",
+		strings.Repeat("BDAT 900\r\n"+strings.Repeat("x", 900), 3) + "QUIT\r\n",
 	} {
 		s := start(t, l)
 		p := s.hello()

@@ -39,6 +39,10 @@ func (b *Body) fill() error {
 			return &BodyError{Err: err}
 		}
 	}
+	if b.chunked { // a chunk may end before its window, which is then never judged
+		began := time.Now()
+		defer func() { b.within += time.Since(began) }()
+	}
 	for {
 		had := len(c.in.Unread())
 		// Over TLS, to wait without a buffer takes a read more for each record.

@@ -227,6 +227,42 @@ func TestChunksAreJudgedOneByOne(t *testing.T) {
 	})
 }
 
+// A chunk that ends in time for its own window does not begin everything anew, be
+// the message refused or not.
+func TestChunksWithinTheirWindowsDrip(t *testing.T) {
+	for _, begin := range []string{"BDAT 1\nx", "BDAT 6\nrefuse"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := start(t)
+			s.data = func(_ context.Context, b *server.Body) (smtp.Reply, error) {
+				first := make([]byte, 6)
+				if io.ReadFull(b, first); string(first) == "refuse" {
+					return smtp.Reply{}, smtp.Reject(554, smtp.Enhanced{}, "no")
+				}
+				_, err := io.Copy(io.Discard, b)
+				return smtp.Reply{}, err
+			}
+			p := s.hello()
+			p.send(transaction + begin)
+			for range 3 {
+				p.reply()
+			}
+			go func() {
+				for range 10 {
+					p.Write([]byte("BDAT 2\r\nx"))
+					time.Sleep(170 * time.Second)
+					p.Write([]byte("x"))
+				}
+			}()
+			text, after := p.silence()
+			if !strings.HasSuffix(text, "421 4.4.2 data came too slowly\r\n") {
+				t.Errorf("%q", text)
+			}
+			between(t, after, 3*time.Minute, 6*time.Minute)
+			p.end()
+		})
+	}
+}
+
 // What the handler takes is not the client's fault.
 func TestSlowHandlerIsNotASlowClient(t *testing.T) {
 	for _, how := range datas {

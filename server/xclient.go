@@ -32,6 +32,10 @@ func (c *conn) xclient(arg []byte) {
 		c.reply(replyShutdown)
 		return
 	}
+	if err := c.flush(); err != nil { // what is queued is the former client's, see foreign
+		c.end(err)
+		return
+	}
 	c.forgetForwarded()
 	s := c.session
 	c.session = nil // lest a panic closes it again

@@ -122,6 +122,18 @@ because of <nil>`)
 	want(t, "opened and closed", strings.Count(events, "connection opened")+strings.Count(events, "connection closed"), 2)
 }
 
+// What is said to the former client is not lost when the next one turns out to
+// speak another protocol: it may be the 250 of a message.
+func TestXClientFlushes(t *testing.T) {
+	s := start(t, trusting("127.0.0.1/32"))
+	p := s.hello()
+	p.send(transaction + "DATA\nx\n.\nXCLIENT ADDR=192.0.2.7\nGET / HTTP/1.0\n")
+	p.expect("250", "250", "354", "250 2.0.0 message accepted")
+	p.closed()
+	want(t, "messages", len(s.messages()), 1)
+	s.log.take()
+}
+
 // What LIMITS announces holds for the session that XCLIENT begins.
 func TestXClientLimits(t *testing.T) {
 	s := start(t, trusting("127.0.0.1/32"), limits(server.Limits{MaxMessages: 1, MaxRecipientDomains: 1}))
