@@ -24,7 +24,7 @@ func (c *Conn) expectEnd(verb smtp.Verb, prdr bool, n int) (reply smtp.Reply, ow
 		if err != nil {
 			return smtp.Reply{}, nil, err
 		}
-		if code/100 == 3 || c.dead != nil { // after 421 nothing follows
+		if code/100 == 3 || code == smtp.CodeUnavailable { // after 421 nothing follows
 			reply, err = c.outcome(opEnd, verb, code, raw)
 			return reply, nil, err
 		}

@@ -1,12 +1,19 @@
 package client_test
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/postrider/postrider/client"
+	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -131,4 +138,63 @@ func TestPRDRVerbs(t *testing.T) {
 	if _, err := c.Data(ctx, strings.NewReader("A: b\r\n")); !errors.Is(err, client.ErrUnknown) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// stingyConn takes no envelope behind the data of a message.
+type stingyConn struct{ net.Conn }
+
+func (c stingyConn) Write(p []byte) (int, error) {
+	i := bytes.Index(p, []byte("\r\n.\r\nMAIL"))
+	if i < 0 {
+		return c.Conn.Write(p)
+	}
+	n, err := c.Conn.Write(p[:i+len("\r\n.\r\n")])
+	return n, errors.Join(err, io.ErrClosedPipe)
+}
+
+// The envelope that could not be written behind the data is another's: all replies
+// to the message are read.
+func TestPRDRRepliesAfterAFailedWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := memnet.Listen()
+		c := &client.Client{Addr: host + ":25", TLSMode: client.Plaintext, LocalName: "client.example", MaxConns: 1, NoRedial: true,
+			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				nc, err := ln.Dial(ctx)
+				return stingyConn{nc}, err
+			}}
+		var res *client.Result
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			res, err = c.Send(t.Context(), envelope(t, 2), smtp.BytesContent([]byte("A: b\r\n\r\nx\r\n")))
+		}()
+		far, _ := ln.Accept()
+		in := bufio.NewReader(far)
+		say := func(text string, lines int) {
+			io.WriteString(far, text)
+			for range lines {
+				in.ReadString('\n')
+			}
+		}
+		say("220 hi\r\n", 1)
+		say("250-hi\r\n250-PIPELINING\r\n250 PRDR\r\n", 4)
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		other := make(chan struct{})
+		go func() {
+			defer close(other)
+			c.Send(ctx, envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n\r\nx\r\n")))
+		}()
+		synctest.Wait()
+		say("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n", 4)
+		say("353 wait\r\n250 b\r\n550 c\r\n250 queued\r\n", 0)
+		<-done
+		cancel()
+		far.Close()
+		ln.Close()
+		<-other
+		c.Close()
+		want(t, res, err, "250 550")
+	})
 }
