@@ -194,8 +194,8 @@ var certificate = func() func(testing.TB) tls.Certificate {
 				SerialNumber:          big.NewInt(1),
 				Subject:               pkix.Name{CommonName: "test"},
 				DNSNames:              []string{"*.example.org"},
-				NotBefore:             time.Unix(0, 0), // synctest's clock begins in 2000
-				NotAfter:              time.Now().AddDate(10, 0, 0),
+				NotBefore:             time.Unix(0, 0), // whether it is synctest's clock, which begins in 2000, or not
+				NotAfter:              time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
 				BasicConstraintsValid: true,
 				IsCA:                  true,
 			}

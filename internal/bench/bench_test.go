@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 			writeCase(os.Stdout, c)
 		}
 	}
-	for i := 0; i < 1000 && runtime.NumGoroutine() > 1; i++ {
+	for end := time.Now().Add(30 * time.Second); runtime.NumGoroutine() > 1 && time.Now().Before(end); {
 		runtime.Gosched() // let those that have just ended go
 	}
 	if n := runtime.NumGoroutine(); code == 0 && n > 1 {

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Main runs the tests and returns the exit code. Goroutines have five seconds
-// to end. Only those that run code of this module count: fuzzing leaves one of
+// Main runs the tests and returns the exit code. Goroutines have half a minute to
+// end, for machines that are slow or busy. Only those that run code of this module count: fuzzing leaves one of
 // the testing package's.
 func Main(m *testing.M) (code int) {
 	code = m.Run()
-	for end := time.Now().Add(5 * time.Second); code == 0; runtime.Gosched() {
+	for end := time.Now().Add(30 * time.Second); code == 0; runtime.Gosched() {
 		left := ours()
 		if left == "" {
 			break
