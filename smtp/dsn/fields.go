@@ -123,14 +123,11 @@ func (v address) parse(raw string) {
 	v.tidy()
 }
 func (v address) tidy() {
-	s := strings.Trim(clean(v.Text), " ")
-	if n := len(s); n > 2 && s[0] == '<' && s[n-1] == '>' { // how some write it
-		s = strings.Trim(s[1:n-1], " ")
-	}
+	s := bare(clean(v.Text))
 	n := 0
 	for i, r := range s {
 		if n += len(smtp.AppendUnitext(nil, string(r))); n > maxExact {
-			s = cut(s, i)
+			s = bare(cut(s, i))
 			break
 		}
 	}
@@ -151,10 +148,19 @@ func (v address) toASCII() {
 }
 func (v address) appendTo(dst []byte, _ int, utf8 bool) []byte {
 	dst = append(append(dst, v.Type...), "; "...)
-	if v.Type == typeUTF8 && (!utf8 || strings.Contains(v.Text, `\x{`)) {
+	if v.Type == typeUTF8 && (!utf8 || strings.Contains(strings.ToLower(v.Text), `\x{`)) {
 		return smtp.AppendUnitext(dst, v.Text) // RFC 6533 §3
 	}
 	return append(dst, v.Text...)
+}
+
+// bare takes off the brackets in which some write an address.
+func bare(s string) string {
+	s = strings.Trim(s, " ")
+	for n := len(s); n > 2 && s[0] == '<' && s[n-1] == '>'; n = len(s) {
+		s = strings.Trim(s[1:n-1], " ")
+	}
+	return s
 }
 
 // diagnostic is the reply that decided.

@@ -25,6 +25,9 @@ func FuzzCompose(f *testing.F) {
 	f.Add("\r\n\r\n", strings.Repeat("550-a\n", 400), "<a>", uint8(12))
 	f.Add("From x\r\n a\r\nMessage-ID:\r\n <a@b>\r\n\tc\r\n: d\r\ne : f", "\xff\x80", "a\tb", uint8(31))
 	f.Add("A\rb: c\r\r\n\r\n\x00", "", "a@b", uint8(1)) // a CR in the name of a field
+	f.Add("0", "550-a\n", "< < >>", uint8(19))
+	f.Add("0", "550 a", "<"+strings.Repeat("a", 798)+">b", uint8(1)) // what is cut ends in a bracket
+	f.Add("0", "550 ü", `\X{41}`, uint8(9))
 	f.Fuzz(func(t *testing.T, content, said, addr string, flags uint8) {
 		from := "alice@example.org"
 		if flags&1 != 0 {
