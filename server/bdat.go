@@ -19,11 +19,10 @@ func (c *conn) bdat(arg []byte) {
 		c.reply(chunkUnclear)
 		return
 	}
-	b := &c.txn.body
-	b.begin(c, true)
+	b := c.txn.newBody(c, true)
 	b.chunk(size, last)
 	c.state = chunking
-	r, err := c.receive(b)
+	r, err := c.receive()
 	if derr := c.drain(b, err); derr != nil {
 		if c.deferred.row != nil {
 			// The loop runs it next, and it ends the transaction.
@@ -43,14 +42,14 @@ func (c *conn) bdat(arg []byte) {
 
 // concludeChunk answers a chunk that the handler, or a check of ours, has
 // refused though it is not the last.
-func (c *conn) concludeChunk(b *Body, r smtp.Reply, err error) {
+func (c *conn) concludeChunk(b *body, r smtp.Reply, err error) {
 	if b.failed != nil {
 		r, err = smtp.Reply{}, &smtp.Error{Reply: b.failed.Reply, Scope: smtp.ScopeMessage}
 	}
 	final, _, _ := c.verdict(r, err, replyMessageOK)
 	c.reply(final)
 	c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Reply: final, Err: err})
-	c.txn.refusal = final
+	b.refusal = final
 	c.state = broken
 }
 
@@ -58,7 +57,7 @@ var errSlow = errors.New("data came too slowly")
 
 // dawdles reports whether d, the time of many waits taken together, is more than
 // MinDataRate allows for what has come. Each wait alone is within bounds.
-func (b *Body) dawdles(d time.Duration) bool {
+func (b *body) dawdles(d time.Duration) bool {
 	l := &b.c.cfg.limits
 	return l.MinDataRate > 0 && d > l.DataTimeout && float64(b.received) < float64(l.MinDataRate)*d.Seconds()
 }
@@ -66,7 +65,7 @@ func (b *Body) dawdles(d time.Duration) bool {
 // nextChunk confirms a chunk and waits for the one after it. It runs in the
 // handler's call of Body.Read: what else may be said meanwhile is answered
 // here, and what ends the transaction is left to the loop.
-func (c *conn) nextChunk(b *Body) error {
+func (c *conn) nextChunk(b *body) error {
 	if !b.closed {
 		c.txn.leave() // the client's time is not the handler's
 		defer c.txn.enter()
@@ -127,12 +126,12 @@ func (c *conn) skipChunk(arg []byte) (last, ok bool) {
 		c.limit(tooMuchToDiscard)
 		return false, false
 	}
-	b := new(Body)
+	b := new(body)
 	if c.state == broken {
-		b = &c.txn.body // limits are for all chunks of a message
+		b = c.txn.body // limits are for all chunks of a message
 		b.err = nil
 	} else {
-		b.begin(c, true)
+		b.begin(c, c.txn, true)
 	}
 	if b.dawdles(b.within) {
 		c.limit(replyTooSlow)

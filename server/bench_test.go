@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,10 @@ import (
 // BenchmarkTransaction measures a mail transaction without a network: what
 // the client sends is in memory, what the server answers is dropped.
 func BenchmarkTransaction(b *testing.B) {
-	text := strings.Repeat(strings.Repeat("x", 73)+"\r\n", 4096/75)
+	text := "From: <alice@example.org>\r\nTo: <bob@example.com>\r\nSubject: bench\r\n\r\n" + strings.Repeat(strings.Repeat("x", 73)+"\r\n", 4096/75)
 	cases := []struct{ name, transaction string }{
 		{"4KB", "MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n" + text + ".\r\n"},
-		{"4KB-BDAT", "MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@example.com>\r\nBDAT 4050 LAST\r\n" + text},
+		{"4KB-BDAT", "MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@example.com>\r\nBDAT " + strconv.Itoa(len(text)) + " LAST\r\n" + text},
 		{"100-recipients", "MAIL FROM:<alice@example.org>\r\n" + strings.Repeat("RCPT TO:<bob@example.com>\r\n", 100) + "DATA\r\n" + text + ".\r\n"},
 		{"1MB", "MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n" + strings.Repeat(text, 256) + ".\r\n"},
 	}

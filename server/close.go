@@ -84,7 +84,7 @@ func (c *conn) panicked(v any) {
 	c.end(err)
 	c.guard(func() { c.reply(handlerPanic) }) // the observer may be what has panicked
 	t := c.txn
-	if inData := t != nil && t.body.c != nil && !t.body.closed; inData {
+	if inData := t != nil && t.handle.body != nil; inData {
 		c.guard(func() {
 			c.observe(Event{Kind: MessageRefused, Reply: handlerPanic, Size: t.body.received, Recipients: t.recipients, Err: err})
 		})

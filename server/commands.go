@@ -75,8 +75,8 @@ func (c *conn) misplaced(row *command) smtp.Reply {
 		return needLHLO
 	case c.state == connected:
 		return needHello
-	case c.state == broken && row.traits&takesData != 0 && c.txn.refusal.Code != 0:
-		return c.txn.refusal
+	case c.state == broken && row.traits&takesData != 0 && c.txn.body.refusal.Code != 0:
+		return c.txn.body.refusal
 	case c.state == broken:
 		return needReset
 	case c.state == chunking:

@@ -9,14 +9,13 @@ import (
 // data runs DATA (RFC 5321 §4.1.1.4). It leads to ready, whatever the reply.
 func (c *conn) data([]byte) {
 	t := c.txn
-	if t.mail.Body == smtp.BodyBinaryMIME {
+	if t.mailParams().Body == smtp.BodyBinaryMIME {
 		c.refuse(binaryNeeds) // RFC 3030 §3
 		return
 	}
 	c.reply(replyStartInput)
-	b := &t.body
-	b.begin(c, false)
-	r, err := c.receive(b)
+	b := t.newBody(c, false)
+	r, err := c.receive()
 	if derr := c.drain(b, err); derr != nil {
 		c.cutShort(derr)
 		return
@@ -25,7 +24,7 @@ func (c *conn) data([]byte) {
 }
 
 // receive hands the message to the session.
-func (c *conn) receive(b *Body) (smtp.Reply, error) {
+func (c *conn) receive() (smtp.Reply, error) {
 	t := c.txn
 	if c.cfg.limits.HandlerTimeout == 0 {
 		t.mu.Lock()
@@ -33,13 +32,14 @@ func (c *conn) receive(b *Body) (smtp.Reply, error) {
 		t.mu.Unlock()
 	}
 	t.enter()
-	r, err := c.session.Data(t, b)
+	r, err := c.session.Data(t, &t.handle)
 	t.leave()
+	t.handle.body = nil // what the handler has kept of it reads nothing more
 	return r, err
 }
 
 // drain leaves the session in step with the client after Data has returned err.
-func (c *conn) drain(b *Body, err error) error {
+func (c *conn) drain(b *body, err error) error {
 	if errors.Is(err, ErrAbort) {
 		c.aborted = true
 		c.end(err)
@@ -49,7 +49,7 @@ func (c *conn) drain(b *Body, err error) error {
 }
 
 // conclude answers the whole message and ends the transaction.
-func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
+func (c *conn) conclude(b *body, r smtp.Reply, err error) {
 	var failed *BodyError
 	if b.failed != nil {
 		failed = b.failed
@@ -88,7 +88,7 @@ func (c *conn) conclude(b *Body, r smtp.Reply, err error) {
 
 // answerEach sends one reply for each accepted recipient, in the order of
 // RCPT (RFC 2033 §4.2). It reports whether one of them is positive.
-func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
+func (c *conn) answerEach(b *body, final smtp.Reply, accepted bool) bool {
 	if !accepted {
 		// What failed as a whole failed for everybody.
 		for range c.txn.recipients {
@@ -110,7 +110,7 @@ func (c *conn) answerEach(b *Body, final smtp.Reply, accepted bool) bool {
 
 // refusedByAll is the last reply to a message with PRDR that nobody wants. It
 // is temporary if one of the refusals is.
-func (b *Body) refusedByAll() smtp.Reply {
+func (b *body) refusedByAll() smtp.Reply {
 	for i := range b.c.txn.recipients {
 		if b.replies[i].Temporary() {
 			return refusedByAllSoon
@@ -130,7 +130,11 @@ func (c *conn) limitHit(r smtp.Reply) {
 // cutShort ends a transaction, if there is one, whose data never came to its end.
 func (c *conn) cutShort(err error) {
 	if t := c.txn; t != nil {
-		c.observe(Event{Kind: MessageRefused, Size: t.body.received, Recipients: t.recipients, Err: err})
+		e := Event{Kind: MessageRefused, Recipients: t.recipients, Err: err}
+		if t.body != nil {
+			e.Size = t.body.received
+		}
+		c.observe(e)
 	}
 	var failed *BodyError
 	if errors.As(err, &failed) && failed.Reply.Code == 421 {

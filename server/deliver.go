@@ -34,17 +34,13 @@ func Deliver(f func(ctx context.Context, m *Message) (smtp.Reply, error)) Handle
 type delivery struct {
 	conn *Conn
 	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
-	m    *delivered // the one whose envelope is coming in
+
+	from   smtp.ReversePath
+	params *smtp.MailParams
 
 	// The function may keep the envelope, so its recipients are put together
 	// once their number is known; this is used again for the next message.
 	recipients []deliveryRecipient
-}
-
-// delivered is a Message with room for the recipient that most have.
-type delivered struct {
-	Message
-	one [1]smtp.Recipient
 }
 
 type deliveryRecipient struct {
@@ -53,8 +49,7 @@ type deliveryRecipient struct {
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
-	d.m = &delivered{Message: Message{Conn: d.conn}}
-	d.m.Envelope.From, d.m.Envelope.MailParams = from, *p
+	d.from, d.params = from, p
 	return smtp.Reply{}, nil
 }
 
@@ -67,8 +62,15 @@ func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptPara
 }
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
-	env := &d.m.Envelope
-	if env.Recipients = d.m.one[:]; len(d.recipients) > 1 {
+	t := b.body.c.txn
+	m := &t.message
+	env := &m.Envelope
+	env.From = d.from
+	if d.params != &env.MailParams { // middleware has others
+		env.MailParams = *d.params
+	}
+	// Parameters in t.one would be seen by those whose RCPT had none.
+	if env.Recipients = t.one[:]; len(d.recipients) != 1 || d.recipients[0].params != nil {
 		env.Recipients = make([]smtp.Recipient, len(d.recipients))
 	}
 	for i := range d.recipients {
@@ -79,13 +81,13 @@ func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 		}
 	}
 	received := NewReceived(d.conn.Info(), env)
-	b.prepend(&received)
-	d.m.Body = b
-	return d.f(ctx, &d.m.Message)
+	b.body.prepend(&received)
+	m.Conn, m.Body = d.conn, b
+	return d.f(ctx, m)
 }
 
 func (d *delivery) Reset(context.Context, ResetReason) {
-	d.m = nil
+	d.from, d.params = smtp.ReversePath{}, nil
 	clear(d.recipients)
 	d.recipients = d.recipients[:0]
 	if cap(d.recipients) > 200 {

@@ -40,9 +40,15 @@ func (a *readAhead) pending() bool { return a != nil && (len(a.unread) > 0 || le
 // else that can cut a message short comes as the *BodyError that Read would
 // give.
 func (b *Body) Header() ([]byte, error) {
-	switch {
-	case b.closed:
+	if b.body == nil {
 		return nil, &BodyError{Err: errBodyOver}
+	}
+	return b.body.headerSection()
+}
+
+// headerSection is Body.Header.
+func (b *body) headerSection() ([]byte, error) {
+	switch {
 	case b.ahead != nil && b.ahead.header != nil:
 		return b.ahead.header, nil
 	case b.begun:
@@ -75,7 +81,7 @@ func (b *Body) Header() ([]byte, error) {
 	return header, nil
 }
 
-func (b *Body) lookAhead() *readAhead {
+func (b *body) lookAhead() *readAhead {
 	if b.ahead == nil {
 		b.ahead = new(readAhead)
 	}

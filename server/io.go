@@ -233,7 +233,7 @@ func (c *conn) complete(r smtp.Reply) smtp.Reply {
 	if r.Enhanced.IsZero() {
 		r.Enhanced = smtp.Enh(0, 0)
 	}
-	if c.utf8Reply || c.txn != nil && c.txn.mail.UTF8 {
+	if c.utf8Reply || c.txn != nil && c.txn.utf8 {
 		return r
 	}
 	for i := range len(r.Text) {

@@ -13,13 +13,14 @@ func (c *conn) mail(arg []byte) {
 		return
 	}
 	t := &transaction{scope: scope{parent: c.ctx, limit: c.ctx.limit}}
-	from, err := smtp.ParseMail(t.argument(arg), c.offered.offers, &t.mail, c.cfg.rows...)
+	params := t.mailParams()
+	from, err := smtp.ParseMail(t.argument(arg), c.offered.offers, params, c.cfg.rows...)
 	if err != nil {
 		c.refuseSyntax(err)
 		return
 	}
 	switch {
-	case over(t.mail.Size, c.cfg.limits.MaxMessageSize):
+	case over(params.Size, c.cfg.limits.MaxMessageSize):
 		c.limit(tooBig) // RFC 1870 §6.1
 		return
 	case over(c.messages+1, c.cfg.limits.MaxMessages):
@@ -27,7 +28,7 @@ func (c *conn) mail(arg []byte) {
 		return
 	}
 	if len(c.cfg.checks) > 0 {
-		if err := c.checkMail(&t.mail); err != nil {
+		if err := c.checkMail(params); err != nil {
 			c.answer(smtp.Reply{}, err, smtp.Reply{})
 			c.reject()
 			return
@@ -38,8 +39,9 @@ func (c *conn) mail(arg []byte) {
 		c.reject()
 		return
 	}
+	t.utf8 = params.UTF8
 	t.enter()
-	r, err := c.session.Mail(t, from, &t.mail)
+	r, err := c.session.Mail(t, from, params)
 	t.leave()
 	if !c.answer(r, err, replySenderOK) {
 		t.end(context.Canceled)
@@ -51,7 +53,7 @@ func (c *conn) mail(arg []byte) {
 	c.busy()
 	c.messages++
 	c.txn, c.state = t, mailed
-	if t.mail.UTF8 {
+	if t.utf8 {
 		c.update(func(i *Info) { i.UTF8 = true })
 	}
 }

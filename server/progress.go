@@ -21,7 +21,7 @@ type progress struct {
 const lateBy = time.Second
 
 // fill waits for more of the message.
-func (b *Body) fill() error {
+func (b *body) fill() error {
 	c := b.c
 	if !b.closed {
 		c.txn.leave() // the client's time is not the handler's

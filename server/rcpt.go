@@ -17,7 +17,7 @@ func (c *conn) rcpt(arg []byte) {
 		return
 	}
 	switch {
-	case c.offered.utf8 && !t.mail.UTF8 && !to.IsASCII(): // without the offer it did not parse
+	case c.offered.utf8 && !t.utf8 && !to.IsASCII(): // without the offer it did not parse
 		c.refuse(recipientNeedsUTF8)
 		return
 	case over(t.recipients+1, c.cfg.limits.MaxRecipients):

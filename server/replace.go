@@ -23,16 +23,17 @@ const replaceBuffer = 32 << 10
 // checked; Received and DeclaredSize are still those of the message that came.
 // r is read until Data returns and is not closed.
 func (b *Body) Replace(r io.Reader) error {
-	if b.closed || b.err != io.EOF || len(b.rest) > 0 || b.ahead.pending() {
+	m := b.body
+	if m == nil || m.err != io.EOF || len(m.rest) > 0 || m.ahead.pending() {
 		return errReplaceEarly
 	}
-	b.ahead = &readAhead{source: r, buffer: make([]byte, replaceBuffer)}
-	b.err, b.ended, b.begun, b.header = nil, true, false, headerEnd{}
+	m.ahead = &readAhead{source: r, buffer: make([]byte, replaceBuffer)}
+	m.err, m.ended, m.begun, m.header = nil, true, false, headerEnd{}
 	return nil
 }
 
 // replaced is content of a message that was put in place of another.
-func (b *Body) replaced() ([]byte, error) {
+func (b *body) replaced() ([]byte, error) {
 	a := b.ahead
 	for range 100 {
 		n, err := a.source.Read(a.buffer)
@@ -57,7 +58,7 @@ func (b *Body) replaced() ([]byte, error) {
 }
 
 // failHandler refuses the message as if Data had returned err.
-func (b *Body) failHandler(err error) {
+func (b *body) failHandler(err error) {
 	r, say := b.c.negative(err, handlerFailed)
 	failed := &BodyError{Reply: r, Err: err}
 	if b.err = failed; say {

@@ -17,13 +17,18 @@ type scope struct {
 	limit  time.Duration // how long one handler call may take; not positive: without bound
 
 	calling atomic.Bool // a handler has been called
-	asked   atomic.Bool // done exists: until then enter and leave need no lock
+	asked   atomic.Bool // watch exists: until then enter and leave need no lock
 	late    atomic.Bool // a call outlasted limit
 
 	mu    sync.Mutex
-	done  chan struct{}
 	err   error
-	untie func() bool
+	watch *watch // nil until somebody asks for Done or Err
+}
+
+// A watch is what a scope needs once somebody waits on it.
+type watch struct {
+	done  chan struct{}
+	untie func() bool // from the parent
 	timer *time.Timer
 }
 
@@ -44,18 +49,18 @@ func (s *scope) Err() error {
 func (s *scope) Done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done != nil {
-		return s.done
+	if s.watch != nil {
+		return s.watch.done
 	}
-	s.done = make(chan struct{})
+	s.watch = &watch{done: make(chan struct{})}
 	if s.err != nil {
-		close(s.done)
-		return s.done
+		close(s.watch.done)
+		return s.watch.done
 	}
-	s.untie = context.AfterFunc(s.parent, func() { s.end(s.parent.Err()) })
+	s.watch.untie = context.AfterFunc(s.parent, func() { s.end(s.parent.Err()) })
 	s.asked.Store(true) // before calling is read: see leave
 	s.startTimer()
-	return s.done
+	return s.watch.done
 }
 
 // enter marks the beginning of a handler call.
@@ -81,19 +86,19 @@ func (s *scope) leave() {
 
 // startTimer and stopTimer are called with mu held.
 func (s *scope) startTimer() {
-	if s.done == nil || s.err != nil || s.limit <= 0 || !s.calling.Load() || s.timer != nil {
+	if s.watch == nil || s.err != nil || s.limit <= 0 || !s.calling.Load() || s.watch.timer != nil {
 		return
 	}
-	s.timer = time.AfterFunc(s.limit, func() {
+	s.watch.timer = time.AfterFunc(s.limit, func() {
 		s.late.Store(true)
 		s.end(context.DeadlineExceeded)
 	})
 }
 
 func (s *scope) stopTimer() {
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
+	if w := s.watch; w != nil && w.timer != nil {
+		w.timer.Stop()
+		w.timer = nil
 	}
 }
 
@@ -106,8 +111,8 @@ func (s *scope) end(err error) {
 	}
 	s.err = err
 	s.stopTimer()
-	if s.done != nil {
-		close(s.done)
-		s.untie()
+	if s.watch != nil {
+		close(s.watch.done)
+		s.watch.untie()
 	}
 }

@@ -12,18 +12,19 @@ import "io"
 // refuses the message: Read gives it as a *BodyError, and the client is
 // answered as if Data had returned it.
 func (b *Body) Tee(w io.Writer) {
-	if b.begun || b.closed {
+	m := b.body
+	if m == nil || m.begun {
 		return
 	}
-	a := b.lookAhead()
+	a := m.lookAhead()
 	a.tees = append(a.tees, w)
 	only := a.tees[len(a.tees)-1:]
-	_ = b.copyTo(only, a.header) && b.copyTo(only, a.rest)
+	_ = m.copyTo(only, a.header) && m.copyTo(only, a.rest)
 }
 
 // copyTo reports whether everybody took the content. Otherwise the message is
 // refused.
-func (b *Body) copyTo(all []io.Writer, content []byte) bool {
+func (b *body) copyTo(all []io.Writer, content []byte) bool {
 	if len(content) == 0 {
 		return true
 	}

@@ -1,0 +1,132 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
+)
+
+// What a handler keeps of a message stays what it was while others come: the
+// envelope, the parameters and the context. A Body that was kept reads nothing of
+// any of them.
+func TestKept(t *testing.T) {
+	type kept struct {
+		env    smtp.Envelope
+		params *smtp.MailParams
+		none   *smtp.RcptParams
+		body   *server.Body
+		ctx    context.Context
+		text   string
+	}
+	var all []*kept
+	var now *kept
+	deliver := server.Deliver(func(ctx context.Context, m *server.Message) (smtp.Reply, error) {
+		text, err := io.ReadAll(m)
+		now.env, now.body, now.ctx, now.text = m.Envelope, m.Body, ctx, string(text)
+		for _, k := range all {
+			var cut *server.BodyError
+			if n, err := k.body.Read(make([]byte, 9)); n > 0 || !errors.As(err, &cut) {
+				t.Errorf("a Body that was kept read %d octets: %v", n, err)
+			}
+			k.body.Prepend("X: y\r\n")
+			k.body.SetReply(0, smtp.Reply{Code: 550})
+			k.body.Tee(io.Discard)
+			if k.body.Replace(strings.NewReader("x")) == nil || k.body.Received() != 0 || k.body.DeclaredSize() != 0 || k.body.PerRecipient() {
+				t.Error("a Body that was kept is that of another message")
+			}
+		}
+		all = append(all, now)
+		return smtp.Reply{}, err
+	})
+	s := start(t, func(s *testServer) {
+		s.Extensions = []server.Extension{server.DSN}
+		s.Handler = server.HandlerFunc(func(ctx context.Context, c *server.Conn) (server.Session, error) {
+			inner, err := deliver.NewSession(ctx, c)
+			return &keeper{inner,
+				func(p *smtp.MailParams) { now = &kept{params: p} },
+				func(p *smtp.RcptParams) {
+					if p.Notify == 0 {
+						now.none = p
+					}
+				}}, err
+		})
+	})
+	one, two := s.hello(), s.hello()
+	const messages = 20
+	for i := range messages {
+		p := one
+		if i%3 == 0 {
+			p = two
+		}
+		letter := string(rune('a' + i))
+		p.send("MAIL FROM:<" + letter + "@example.org> SIZE=" + strings.Repeat("1", i%5+1) + "\n")
+		p.expect("250")
+		switch i % 4 {
+		case 1:
+			p.do("RCPT TO:<"+letter+"1@example.com>", "250")
+		case 2:
+			p.do("RCPT TO:<refused@example.com>", "550")
+			p.do("RCPT TO:<"+letter+"1@example.com> NOTIFY=NEVER", "250")
+		default:
+			p.do("RCPT TO:<"+letter+"1@example.com>", "250")
+			p.do("RCPT TO:<"+letter+"2@example.com> NOTIFY=NEVER", "250")
+		}
+		p.send("BDAT 3 LAST\n" + letter + "\n")
+		p.expect("250")
+	}
+	for i, k := range all {
+		letter := string(rune('a' + i))
+		want(t, "reverse-path", k.env.From.String(), "<"+letter+"@example.org>")
+		want(t, "declared", k.params.Size, []int64{1, 11, 111, 1111, 11111}[i%5])
+		want(t, "the same in the envelope", k.env.MailParams.Size, k.params.Size)
+		var to, notify []string
+		for _, r := range k.env.Recipients {
+			to, notify = append(to, r.To.Local), append(notify, r.RcptParams.Notify.String())
+		}
+		wantTo, wantNotify := []string{letter + "1", letter + "2"}, []string{"", "NEVER"}
+		switch i % 4 {
+		case 1:
+			wantTo, wantNotify = wantTo[:1], wantNotify[:1]
+		case 2:
+			wantTo, wantNotify = wantTo[:1], wantNotify[1:]
+		}
+		if !slices.Equal(to, wantTo) || !slices.Equal(notify, wantNotify) {
+			t.Errorf("message %d: recipients %q with NOTIFY %q, want %q with %q", i, to, notify, wantTo, wantNotify)
+		}
+		if k.none != nil && (k.none.Notify != 0 || k.none.Other != nil) {
+			t.Errorf("message %d: the parameters of a RCPT without any are %+v", i, k.none)
+		}
+		if k.ctx.Err() != context.Canceled {
+			t.Errorf("message %d: its context says %v", i, k.ctx.Err())
+		}
+		if !strings.HasSuffix(k.text, letter+"\r\n") {
+			t.Errorf("message %d is %q", i, k.text)
+		}
+	}
+	want(t, "messages", len(all), messages)
+}
+
+// A keeper looks at the parameters that pass by, and refuses one recipient.
+type keeper struct {
+	server.Session
+	mail func(*smtp.MailParams)
+	rcpt func(*smtp.RcptParams)
+}
+
+func (k *keeper) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
+	k.mail(p)
+	return k.Session.Mail(ctx, from, p)
+}
+
+func (k *keeper) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
+	if k.rcpt(p); to.Local == "refused" {
+		return smtp.Reply{}, smtp.Reject(550, smtp.Enh(1, 1), "no")
+	}
+	return k.Session.Rcpt(ctx, to, p)
+}
