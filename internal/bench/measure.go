@@ -80,17 +80,18 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 	})
 }
 
-// interleave gives each in turn a round, and the results their samples. The order
-// shifts by one from round to round and every second round runs backwards, so that
-// none is always first, or always behind the same other.
+// interleave gives each in turn a round, and the results their samples. Every second
+// round runs backwards and the order shifts by one after two, so that none is always
+// first, or always behind the same other.
 func interleave(results []result, l load, run func(at int) (sample, error)) error {
 	n := len(results)
 	for round := -1; round < l.rounds; round++ { // round -1 warms up
 		for i := range n {
-			at := (i + round + n) % n
-			if round%2 != 0 {
-				at = n - 1 - at
+			place := i
+			if round%2 == 1 {
+				place = n - 1 - i
 			}
+			at := (place + max(round, 0)/2) % n
 			if results[at].lacks != "" {
 				continue
 			}
