@@ -126,6 +126,27 @@ func BenchmarkParseVerb(b *testing.B) {
 	}
 }
 
+// BenchmarkParseOffers measures an EHLO reply. What it allocates is the map that it returns.
+func BenchmarkParseOffers(b *testing.B) {
+	lines := strings.Split("PIPELINING\nSIZE 10485760\n8BITMIME\nENHANCEDSTATUSCODES\nCHUNKING\nAUTH SCRAM-SHA-256 PLAIN\nSTARTTLS", "\n")
+	b.Run("line", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, _, ok := ehloLine(lines[i%len(lines)]); !ok {
+				b.Fatal()
+			}
+		}
+	})
+	b.Run("reply", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if len(ParseOffers(lines)) != len(lines) {
+				b.Fatal()
+			}
+		}
+	})
+}
+
 func BenchmarkReplyAppendTo(b *testing.B) {
 	for name, r := range map[string]Reply{
 		"plain": {Code: 250, Enhanced: Enh(1, 0), Text: "Sender OK"},
