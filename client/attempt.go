@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // deliver is Send for who is counted in the queue.
@@ -10,10 +11,11 @@ func (c *Client) deliver(w *waiter) (*Result, error) {
 	t := &w.t
 	for {
 		conn, err := c.attempt(w)
-		if err == errAgain {
+		if err == errAgain || err == errStale {
+			t.redialled = t.redialled || err == errAgain
 			t.saidBy(conn) // what came before the part that goes again
 			if err = t.again(); err == nil {
-				w.fresh, t.redialled = true, true
+				w.fresh = true
 				continue
 			}
 		}
@@ -39,7 +41,7 @@ func (c *Client) attempt(w *waiter) (*Conn, error) {
 		return h.conn, h.err
 	}
 	defer c.queue.release(conn)
-	if !h.chained {
+	if !h.chained && c.queue.limits.interval > 0 {
 		at, err := c.queue.pace(t.ctx)
 		if err != nil {
 			return conn, err
@@ -50,16 +52,19 @@ func (c *Client) attempt(w *waiter) (*Conn, error) {
 			}
 		}(conn.messages)
 	}
-	defer conn.leave()
 	done := false
 	defer func() {
 		if !done {
 			conn.fail("MAIL", errAborted)
 		}
+		conn.leave()
 	}()
 	if err = conn.enter(t.ctx, "MAIL"); err == nil {
 		err = conn.deliver(t, &c.queue, h.chained)
-		if err != nil && conn.dead != nil {
+		switch {
+		case err == errStale:
+			conn.messages-- // it has not begun
+		case err != nil && conn.dead != nil:
 			err = c.lost(t, err)
 		}
 	} else if h.chained {
@@ -143,7 +148,7 @@ func (c *Client) fill(ctx context.Context, old *Conn) (*Conn, error) {
 
 // reuse reports whether conn, which was idle, is still good.
 func (c *Client) reuse(conn *Conn) bool {
-	if c.queue.spent(conn) || !conn.quiet() {
+	if c.queue.spent(conn, time.Now()) || !conn.quiet() {
 		return false
 	}
 	told := false

@@ -17,7 +17,7 @@ func (c *Conn) Bdat(ctx context.Context, chunk []byte, last bool) ([]smtp.Reply,
 		return nil, err
 	}
 	defer c.leave()
-	if !c.offers.Has(smtp.ExtChunking) {
+	if !c.may.chunking {
 		return nil, &smtp.NotOfferedError{Keyword: smtp.ExtChunking}
 	}
 	if err := c.inStep("BDAT"); err != nil {
@@ -118,7 +118,7 @@ func (w *chunkWriter) took(n int) {
 // chunk writes what was held back and p as one chunk.
 func (w *chunkWriter) chunk(p []byte, last bool) error {
 	c := w.c
-	for w.ahead >= maxAhead || w.ahead > 0 && (last || !c.offers.Has(smtp.ExtPipelining)) {
+	for w.ahead >= maxAhead || w.ahead > 0 && (last || !c.may.pipelining) {
 		if err := w.reply(); err != nil {
 			return err
 		}

@@ -62,6 +62,7 @@ type Conn struct {
 	known    *ServerInfo // what server returns; nil if it is to look anew
 	offers   smtp.Offers
 	limits   smtp.OfferedLimits  // what LIMITS says in offers
+	may      may                 // what else offers say, looked up once
 	domains  map[string]struct{} // of recipients in this session, if the server limits them
 	replies  wire.ReplyReader
 	buf      []byte // what is about to be written; kept between commands
@@ -94,6 +95,8 @@ type Conn struct {
 
 	wait     time.Duration // limit for the reply that is being read
 	armed    bool          // replyBy is that of this reply
+	waiting  bool          // and request has begun to wait for it
+	unseen   bool          // nobody has looked yet whether it was quiet while it was idle
 	replyBy  time.Time     // when that wait ends
 	readBy   time.Time     // deadlines in force
 	writeBy  time.Time

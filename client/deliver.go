@@ -69,7 +69,7 @@ func (c *Conn) bodyTogether(t *transaction) error {
 	if err != nil {
 		return c.fail(opData, err)
 	}
-	n, err := c.send(opData, p, c.cfg.Timeouts.DataBlock)
+	n, err := c.request(opData, p, c.limitOf(t))
 	t.sent = n == len(p)
 	if err != nil {
 		return err

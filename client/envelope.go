@@ -1,6 +1,8 @@
 package client
 
 import (
+	"time"
+
 	"github.com/postrider/postrider/internal/wire"
 	"github.com/postrider/postrider/smtp"
 )
@@ -45,9 +47,11 @@ func (c *Conn) envelope(t *transaction) error {
 				return err
 			}
 		default:
-			if err := c.write(t.verbOf(t.answered), c.buf, c.cfg.Timeouts.Mail); err != nil {
+			p := c.buf
+			if _, err := c.request(t.verbOf(t.answered), p, c.limitOf(t)); err != nil {
 				return err
 			}
+			c.traceWrote(p)
 		}
 	}
 }
@@ -64,13 +68,12 @@ func (t *transaction) lastReply() int {
 // appendGroup appends the commands that go out next; none if nothing is left to
 // say before the data, or nobody is left to say it for.
 func (c *Conn) appendGroup(t *transaction, dst []byte) []byte {
-	pipelining := c.offers.Has(smtp.ExtPipelining)
 	if t.parts != nil && t.parts.full {
 		t.cutOff()
 	}
 	known := t.answered == t.stepData() // what became of every recipient
 	for from := len(dst); t.step <= t.stepData(); t.step++ {
-		if n := len(dst) - from; n > maxGroup || n > 0 && !pipelining {
+		if n := len(dst) - from; n > maxGroup || n > 0 && !c.may.pipelining {
 			return dst
 		}
 		switch {
@@ -97,9 +100,7 @@ func (c *Conn) appendGroup(t *transaction, dst []byte) []byte {
 // answer reads the reply to one command of the envelope.
 func (c *Conn) answer(t *transaction) error {
 	op := t.verbOf(t.answered)
-	limit := c.cfg.Timeouts.Mail
-	switch {
-	case t.answered == t.stepData():
+	if t.answered == t.stepData() {
 		err := c.expectData()
 		t.ready = err == nil
 		if refused, ok := err.(*smtp.Error); ok && c.dead == nil {
@@ -107,10 +108,8 @@ func (c *Conn) answer(t *transaction) error {
 			return nil
 		}
 		return err
-	case t.answered >= stepRcpt:
-		limit = c.cfg.Timeouts.Rcpt
 	}
-	code, raw, err := c.readReply(op, limit, wire.MaxReplyLines)
+	code, raw, err := c.readReply(op, c.limitOf(t), wire.MaxReplyLines)
 	switch {
 	case err != nil:
 		return err
@@ -138,6 +137,17 @@ func (c *Conn) answer(t *transaction) error {
 		return refused
 	}
 	return nil
+}
+
+// limitOf is how long the reply to be read next may take.
+func (c *Conn) limitOf(t *transaction) time.Duration {
+	switch {
+	case t.answered < stepRcpt:
+		return c.cfg.Timeouts.Mail
+	case t.answered < t.stepData():
+		return c.cfg.Timeouts.Rcpt
+	}
+	return c.cfg.Timeouts.DataInit
 }
 
 func (t *transaction) verbOf(step int) string {

@@ -49,17 +49,33 @@ func (c *Conn) sayHello(verb smtp.Verb, name string) error {
 		return err
 	}
 	c.known = nil
-	c.greeted, c.reset, c.offers, c.limits = true, false, nil, smtp.OfferedLimits{}
+	c.greeted, c.reset = true, false
 	c.forget() // §4.1.4: clears all buffers
-	if verb == smtp.HELO {
-		return nil
-	}
-	c.offers = smtp.Offers{}
-	if _, keywords, ok := strings.Cut(reply.Text, "\n"); ok {
-		c.offers = smtp.ParseOffers(strings.Split(keywords, "\n"))
-		c.limits = c.offers.Limits()
+	_, keywords, some := strings.Cut(reply.Text, "\n")
+	switch {
+	case verb == smtp.HELO:
+		c.setOffers(nil)
+	case some:
+		c.setOffers(smtp.ParseOffers(strings.Split(keywords, "\n")))
+	default:
+		c.setOffers(smtp.Offers{})
 	}
 	return nil
+}
+
+// may is what every message asks of the offers.
+type may struct {
+	pipelining, chunking bool
+	size                 int64 // announced with SIZE; 0 is any; -1 if it is not offered
+}
+
+// setOffers takes over what the server offers from now on.
+func (c *Conn) setOffers(o smtp.Offers) {
+	c.offers, c.limits = o, o.Limits()
+	c.may = may{pipelining: o.Has(smtp.ExtPipelining), chunking: o.Has(smtp.ExtChunking), size: -1}
+	if size, offered := o.MaxSize(); offered {
+		c.may.size = size
+	}
 }
 
 func (c *Conn) helloVerb() smtp.Verb {

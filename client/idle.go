@@ -19,15 +19,18 @@ func (q *queue) surplus() *Conn {
 	return nil
 }
 
-// watch sees to it that what stays idle is closed. The caller holds mu.
+// watch sees to it that what stays idle is closed. A timer that runs already, for a
+// connection that was idle before, is early enough. The caller holds mu.
 func (q *queue) watch() {
 	switch {
-	case len(q.idle) != 1: // the timer is for the first of them
+	case q.reaping || len(q.idle) == 0:
+		return
 	case q.reaper == nil:
 		q.reaper = time.AfterFunc(q.limits.idleTimeout, q.reap)
 	default:
 		q.reaper.Reset(q.limits.idleTimeout)
 	}
+	q.reaping = true
 }
 
 // reap closes what has been idle too long. The timer runs it.
@@ -43,7 +46,7 @@ func (q *queue) reap() {
 	for len(q.idle) > 0 && now.Sub(q.idle[0].idleSince) >= limit {
 		old = append(old, s.unkeep(q.idle[0]))
 	}
-	if len(q.idle) > 0 {
+	if q.reaping = len(q.idle) > 0; q.reaping {
 		q.reaper.Reset(limit - now.Sub(q.idle[0].idleSince))
 	}
 	q.arrive()
@@ -56,6 +59,7 @@ func (q *queue) reap() {
 func (q *queue) stop() {
 	if q.reaper != nil {
 		q.reaper.Stop()
+		q.reaping = false
 	}
 	if q.pacing.timer != nil {
 		q.pacing.timer.Stop()

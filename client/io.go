@@ -74,7 +74,10 @@ func (c *Conn) send(op string, p []byte, limit time.Duration) (n int, err error)
 // readReply reads one reply. Raw is valid until the next call. After 421 the
 // connection is of no more use (§3.8).
 func (c *Conn) readReply(op string, limit time.Duration, maxLines int) (code int, raw []byte, err error) {
-	c.wait, c.armed = limit, false
+	if !c.waiting {
+		c.wait, c.armed = limit, false
+	}
+	c.waiting = false
 	code, raw, err = c.replies.Next(maxLines)
 	if err != nil {
 		return 0, nil, c.fail(op, err)
@@ -164,11 +167,7 @@ type replySource Conn
 func (s *replySource) Read(p []byte) (int, error) {
 	c := (*Conn)(s)
 	if !c.armed {
-		c.armed = true
-		c.replyBy = time.Now().Add(c.wait)
-		if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
-			c.extend()
-		}
+		c.await()
 	}
 	n, err := c.nc.Read(p)
 	if err != nil && n == 0 && c.readBy.Before(c.replyBy) && isTimeout(err) {
@@ -176,6 +175,15 @@ func (s *replySource) Read(p []byte) (int, error) {
 		n, err = c.nc.Read(p)
 	}
 	return n, err
+}
+
+// await begins the wait for a reply.
+func (c *Conn) await() {
+	c.armed = true
+	c.replyBy = time.Now().Add(c.wait)
+	if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
+		c.extend()
+	}
 }
 
 // extend lets the wait for a reply go on to its end.

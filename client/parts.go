@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -236,7 +237,7 @@ func (c *Conn) another(t *transaction, q *queue, forward []smtp.XForward) error 
 		return restError{c.dead}
 	case q == nil:
 		return c.forwardAgain(forward)
-	case q.spent(c):
+	case q.spent(c, time.Now()):
 		return restError{limitError("not sent: the connection has carried enough")}
 	}
 	_, err := q.pace(t.ctx)

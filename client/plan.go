@@ -32,8 +32,7 @@ func (c *Conn) decideHow(t *transaction) error {
 	}
 	p := &t.plan
 	kind := t.kind
-	chunking := c.offers.Has(smtp.ExtChunking)
-	binary := chunking && c.offers.Has(smtp.ExtBinaryMIME)
+	binary := c.may.chunking && c.offers.Has(smtp.ExtBinaryMIME)
 	p.normalize = c.cfg.NormalizeLineEnds && (kind.Has(smtp.KindBareLineEnd) || !t.examined())
 	if p.normalize {
 		kind &^= smtp.KindBareLineEnd
@@ -56,15 +55,15 @@ func (c *Conn) decideHow(t *transaction) error {
 	if p.needsEnd && p.size >= 0 {
 		p.size += 2
 	}
-	p.bdat = p.params.Body == smtp.BodyBinaryMIME || c.cfg.Chunking && chunking
-	if p.bdat && !chunking {
+	p.bdat = p.params.Body == smtp.BodyBinaryMIME || c.cfg.Chunking && c.may.chunking
+	if p.bdat && !c.may.chunking {
 		return &smtp.NotOfferedError{Keyword: smtp.ExtChunking}
 	}
 	if err := p.internationalize(c.offers, &t.env, kind); err != nil {
 		return err
 	}
 	p.forbidden = forbidden(p.params.Body, p.params.UTF8)
-	if err := p.declareSize(c.offers); err != nil {
+	if err := p.declareSize(c.may.size); err != nil {
 		return err
 	}
 	if t.began != nil {
@@ -81,7 +80,7 @@ func (c *Conn) decideHow(t *transaction) error {
 	if err := c.mayAskFor(t.env.Recipients, p); err != nil {
 		return err
 	}
-	p.together = c.cfg.Optimistic && !c.cfg.AllOrNothing && chunking && c.offers.Has(smtp.ExtPipelining) &&
+	p.together = c.cfg.Optimistic && !c.cfg.AllOrNothing && c.may.chunking && c.may.pipelining &&
 		t.examined() && p.size >= 0 && p.size <= maxTogether
 	p.bdat = p.bdat || p.together
 	return nil
@@ -158,9 +157,8 @@ func (p *plan) internationalize(offers smtp.Offers, env *smtp.Envelope, kind smt
 }
 
 // declareSize adds SIZE, or refuses what is over the server's limit (RFC 1870 §6).
-func (p *plan) declareSize(offers smtp.Offers) error {
-	limit, offered := offers.MaxSize()
-	if !offered || p.size < 0 {
+func (p *plan) declareSize(limit int64) error {
+	if limit < 0 || p.size < 0 {
 		p.params.Size = 0
 		return nil
 	}

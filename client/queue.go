@@ -30,6 +30,7 @@ type queue struct {
 	running int           // calls of Send, and closings of connections
 	turn    *list.Element // in the line of the slots; nil outside
 	reaper  *time.Timer
+	reaping bool   // reaper runs
 	forget  func() // nothing is left to be remembered of the queue; nil without a Pool
 
 	pacing   pacing
@@ -112,7 +113,7 @@ func (q *queue) take(w *waiter) (h handover, wait bool) {
 	}
 	w.state = inLine
 	w.element = q.waiting.PushBack(w)
-	s.waiting++
+	s.waiting.Add(1)
 	q.serve()
 	return h, true
 }
@@ -130,7 +131,7 @@ func (q *queue) await(ctx context.Context, w *waiter) (handover, error) {
 	was := w.state
 	if was == inLine {
 		q.waiting.Remove(w.element)
-		s.waiting--
+		s.waiting.Add(-1)
 		q.serve()
 	}
 	w.state = abandoned
@@ -190,7 +191,7 @@ func (q *queue) first(next waitState) *waiter {
 	}
 	w := q.waiting.Remove(e).(*waiter)
 	w.state = next
-	q.slots().waiting--
+	q.slots().waiting.Add(-1)
 	return w
 }
 
@@ -211,7 +212,7 @@ func (q *queue) hand(w *waiter, h handover) bool {
 // appends the beginning of its envelope to the buffer of c. Without PIPELINING
 // nothing may stand behind the data (RFC 2920 §3.1).
 func (q *queue) claim(c *Conn) {
-	if q == nil || !c.offers.Has(smtp.ExtPipelining) || q.spent(c) || !q.anybody() {
+	if q == nil || !c.may.pipelining || q.slots().waiting.Load() == 0 || q.spent(c, time.Now()) {
 		return
 	}
 	q.building.Lock() // to the end: who gives up takes his envelope with him
@@ -231,13 +232,6 @@ func (q *queue) claim(c *Conn) {
 		c.buf = c.appendGroup(&w.t, c.buf)
 		return
 	}
-}
-
-func (q *queue) anybody() bool {
-	s := q.slots()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return q.waiting.Len() > 0
 }
 
 // claimFirst claims the first waiter, if c may carry another message now, which
@@ -279,11 +273,12 @@ func (q *queue) giveBack(c *Conn) {
 		c.Close()
 		return
 	}
-	if q.spent(c) {
+	now := time.Now()
+	if q.spent(c, now) {
 		q.retire(c)
 		return
 	}
-	c.idleSince = time.Now()
+	c.idleSince = now
 	s := q.slots()
 	s.mu.Lock()
 	s.keep(c)
@@ -304,6 +299,6 @@ func (q *queue) giveBack(c *Conn) {
 }
 
 // spent reports whether c has carried enough.
-func (q *queue) spent(c *Conn) bool {
-	return c.full() || q.limits.messages > 0 && c.messages >= q.limits.messages || time.Since(c.opened) >= q.limits.maxAge
+func (q *queue) spent(c *Conn, now time.Time) bool {
+	return c.full() || q.limits.messages > 0 && c.messages >= q.limits.messages || now.Sub(c.opened) >= q.limits.maxAge
 }

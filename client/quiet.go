@@ -8,7 +8,7 @@ import (
 )
 
 // quiet reports whether a connection that nobody used is still there and the
-// server has said nothing. It does not wait for the network.
+// server has said nothing, or leaves that to request. It does not wait for the network.
 func (c *Conn) quiet() bool {
 	if c.dead != nil || c.inStep("idle") != nil {
 		return false
@@ -20,6 +20,10 @@ func (c *Conn) quiet() bool {
 	}
 	if c.look == nil {
 		c.look = newPeeker(raw)
+	}
+	if c.look != nil && c.gathers() {
+		c.unseen = true // request looks, which costs less
+		return true
 	}
 	// Where there is no way to look, there is one to read, for a millisecond: not
 	// worth it if the connection was in use just now.
@@ -42,6 +46,34 @@ func (c *Conn) quiet() bool {
 			return true
 		}
 	}
-	c.outOfStep("idle", "octets from the server that answer nothing, or its end")
+	c.outOfStep("idle", notQuiet)
 	return false
+}
+
+const notQuiet = "octets from the server that answer nothing, or its end"
+
+// errStale is what request returns for a connection that was not quiet.
+var errStale = errors.New("the connection is gone")
+
+// request is send for commands that are answered now, within limit. If quiet has left it to
+// look, nothing is written to a connection that is not good any more.
+func (c *Conn) request(op string, p []byte, limit time.Duration) (n int, err error) {
+	if c.look != nil && c.gathers() {
+		c.wait, c.waiting = limit, true
+		c.await()
+		var arrived bool
+		n, arrived = c.look.request(p)
+		if c.unseen && arrived {
+			c.outOfStep("idle", notQuiet)
+			return 0, errStale
+		}
+		c.unseen = false
+	}
+	c.buf = p[:0]
+	if n < len(p) {
+		var more int
+		more, err = c.send(op, p[n:], min(limit, c.cfg.Timeouts.DataBlock))
+		n += more
+	}
+	return n, err
 }

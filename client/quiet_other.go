@@ -10,3 +10,5 @@ type peeker struct{}
 func newPeeker(net.Conn) *peeker { return nil }
 
 func (*peeker) peek() bool { return true }
+
+func (*peeker) request([]byte) (int, bool) { return 0, false }

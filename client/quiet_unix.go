@@ -9,9 +9,14 @@ import (
 
 // A peeker looks, without waiting, at what has arrived on a socket.
 type peeker struct {
-	raw     syscall.RawConn
-	recv    func(fd uintptr)
+	raw  syscall.RawConn
+	look func(fd uintptr)
+	step func(fd uintptr) (done bool) // of request
+
 	arrived bool
+	asked   bool   // out was written, or could not be
+	out     []byte // what step is to write
+	n       int    // octets of it that were written
 }
 
 // newPeeker returns nil if nc is no socket.
@@ -25,15 +30,40 @@ func newPeeker(nc net.Conn) *peeker {
 		return nil
 	}
 	p := &peeker{raw: raw}
-	p.recv = func(fd uintptr) {
+	p.look = func(fd uintptr) {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		p.arrived = err != syscall.EAGAIN && err != syscall.EINTR
+	}
+	p.step = func(fd uintptr) bool {
+		if p.asked {
+			return true
+		}
+		p.asked = true
+		if p.look(fd); p.arrived {
+			return true
+		}
+		n, _ := syscall.Write(int(fd), p.out)
+		p.n = max(n, 0)
+		return p.n < len(p.out)
 	}
 	return p
 }
 
 // peek reports whether there are octets to read, or the end of them.
 func (p *peeker) peek() bool {
-	return p.raw.Control(p.recv) != nil || p.arrived
+	return p.raw.Control(p.look) != nil || p.arrived
+}
+
+// request writes out, unless peek would report that there is something, and waits for
+// octets to come. What is left to write, and errors, are for an ordinary Write and
+// Read to find.
+//
+// All of it happens in one call of the poller: octets that come after the look wake
+// it, and the reads that would only find that there is nothing yet are saved.
+func (p *peeker) request(out []byte) (n int, arrived bool) {
+	p.out, p.n, p.asked, p.arrived = out, 0, false, false
+	p.raw.Read(p.step)
+	p.out = nil
+	return p.n, p.arrived
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // slots are the places for connections that one queue has, or all queues of a
@@ -21,9 +22,9 @@ type slots struct {
 
 	open, maxOpen  int // connections that exist or are being made
 	idle, maxIdle  int
-	waiting        int
-	oldest, newest *Conn     // of the idle connections
-	line           list.List // of queues in which somebody needs a slot, each once
+	waiting        atomic.Int32 // changed with mu held
+	oldest, newest *Conn        // of the idle connections
+	line           list.List    // of queues in which somebody needs a slot, each once
 }
 
 const unlimited = 1 << 30
@@ -32,8 +33,8 @@ const unlimited = 1 << 30
 // its slot.
 const maxTurn = 10
 
-// join counts a call of Send; false after close.
-func (q *queue) join(l limits) bool {
+// join counts a call of Send by c, whose queue this is; false after close.
+func (q *queue) join(c *Client) bool {
 	s := q.slots()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +42,7 @@ func (q *queue) join(l limits) bool {
 		return false
 	}
 	if q.limits.open == 0 {
-		q.limits = l
+		q.limits = c.limits()
 		s.maxOpen, s.maxIdle = unlimited, unlimited
 	}
 	q.arrive()
@@ -222,5 +223,5 @@ func (s *slots) nextID() uint64 {
 func (s *slots) stats(keys int) Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Keys: keys, Open: s.open, Idle: s.idle, Waiting: s.waiting}
+	return Stats{Keys: keys, Open: s.open, Idle: s.idle, Waiting: int(s.waiting.Load())}
 }

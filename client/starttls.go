@@ -72,7 +72,8 @@ func (c *Conn) startTLS(cfg *tls.Config, lax bool) error {
 	if c.replies.Buffered() > 0 { // RFC 3207 §6, CVE-2011-0411
 		return c.outOfStep("STARTTLS", "octets from the server before the TLS handshake")
 	}
-	c.greeted, c.offers = false, nil // RFC 3207 §4.2
+	c.greeted = false
+	c.setOffers(nil) // RFC 3207 §4.2
 	return c.handshake(cfg, lax)
 }
 
