@@ -42,27 +42,21 @@ type result struct {
 
 // measure drives every peer through c, a round of each in turn.
 func measure(c benchCase, all []peer, l load) ([]result, error) {
+	children, stop, err := startAll(all, c.key, options{security: c.security}, l)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	results := make([]result, len(all))
-	children := make([]*child, len(all))
 	for i, p := range all {
 		results[i].server = p.name
-		opt := options{security: c.security}
-		if l.profiles != "" && p.name != sinkName {
-			opt.profile = filepath.Join(l.profiles, profileName(c.key, p))
-		}
-		k, err := startPeer(p, opt)
-		if err != nil {
-			return nil, err
-		}
-		defer k.close()
-		children[i] = k
 		switch {
 		case c.security == implicitTLS:
 			if p.name == sinkName {
 				results[i].lacks = c.needs
 			}
 		case c.needs != "":
-			offers, err := offered(k.addr)
+			offers, err := offered(children[i].addr)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -78,6 +72,28 @@ func measure(c benchCase, all []peer, l load) ([]result, error) {
 		}
 		return s, err
 	})
+}
+
+// startAll starts a child for each of all, in case key. The caller calls stop.
+func startAll(all []peer, key string, opt options, l load) (children []*child, stop func(), err error) {
+	stop = func() {
+		for _, k := range children {
+			k.close()
+		}
+	}
+	for _, p := range all {
+		opt.profile = ""
+		if l.profiles != "" && p.name != sinkName && p.name != sourceName {
+			opt.profile = filepath.Join(l.profiles, key+"-"+strings.ReplaceAll(p.name, "/", "-")+".pprof")
+		}
+		k, err := startPeer(p, opt)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		children = append(children, k)
+	}
+	return children, stop, nil
 }
 
 // interleave gives each in turn a round, and the results their samples. Every second
@@ -105,11 +121,6 @@ func interleave(results []result, l load, run func(at int) (sample, error)) erro
 		}
 	}
 	return nil
-}
-
-// profileName is that of the file with the CPU profile of p.
-func profileName(key string, p peer) string {
-	return key + "-" + strings.ReplaceAll(p.name, "/", "-") + ".pprof"
 }
 
 // offered asks the server which extensions it has.

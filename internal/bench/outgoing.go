@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -111,22 +110,17 @@ func measureOutgoing(c outgoingCase, all []peer, l load) ([]result, error) {
 		return nil, err
 	}
 	defer to.close()
+	children, stop, err := startAll(all, c.key, options{to: to.addr, outgoing: c, conns: l.conns}, l)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	results := make([]result, len(all))
-	children := make([]*child, len(all))
 	for i, p := range all {
 		results[i].server = p.name
 		if c.bdat && !p.bdat {
 			results[i].lacks = "BDAT"
-			continue
 		}
-		opt := options{to: to.addr, outgoing: c, conns: l.conns}
-		if l.profiles != "" && p.name != sourceName {
-			opt.profile = filepath.Join(l.profiles, profileName(c.key, p))
-		}
-		if children[i], err = startPeer(p, opt); err != nil {
-			return nil, err
-		}
-		defer children[i].close()
 	}
 	return results, interleave(results, l, func(at int) (sample, error) {
 		s, err := sendRound(children[at], l)
