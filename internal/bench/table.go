@@ -106,10 +106,15 @@ func notes(all []caseResult, l load) []string {
 		}
 	}
 	for _, c := range all {
+		var who []string
+		var lacks string // the same for all of a case
 		for _, r := range c.results {
 			if r.lacks != "" {
-				lines = append(lines, fmt.Sprintf("– in %s: %s has no %s", c.key, r.server, r.lacks))
+				who, lacks = append(who, r.server), r.lacks
 			}
+		}
+		if lacks != "" {
+			lines = append(lines, fmt.Sprintf("– in %s: no %s in %s", c.key, lacks, strings.Join(who, ", ")))
 		}
 		if c.disturbed() {
 			lines = append(lines, fmt.Sprintf("%s: measure again, other programs had %.0f %% of the CPUs", c.key, 100*c.others))
