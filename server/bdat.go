@@ -130,12 +130,15 @@ func (c *conn) skipChunk(arg []byte) (last, ok bool) {
 	if c.state == broken {
 		b = c.txn.body // limits are for all chunks of a message
 		b.err = nil
+		if b.dropping.IsZero() {
+			b.dropping = time.Now()
+		}
+		if b.dawdles(time.Since(b.dropping)) {
+			c.limit(replyTooSlow)
+			return false, false
+		}
 	} else {
 		b.begin(c, c.txn, true)
-	}
-	if b.dawdles(b.within) {
-		c.limit(replyTooSlow)
-		return false, false
 	}
 	b.chunk(size, last)
 	if err := b.discard(false); err != nil {

@@ -45,6 +45,8 @@ type body struct {
 	waited time.Duration // for the commands between chunks
 	within time.Duration // the same for octets of chunks
 
+	dropping time.Time // when the first chunk behind a refused one came
+
 	declared int64
 	trace    [512]byte // room for a Received field
 }
