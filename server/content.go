@@ -81,8 +81,11 @@ func (b *body) chunk(size int64, last bool) {
 // prepend is Prepend without a string in between.
 func (b *body) prepend(r *Received) {
 	if !b.begun {
-		own := b.prefix
-		b.prefix = append(r.appendDated(b.trace[:0], &b.c.cfg.dates), own...)
+		own, room := b.prefix, b.trace[:0]
+		if len(own) > 0 { // perhaps there
+			room = nil
+		}
+		b.prefix = append(r.appendDated(room, &b.c.cfg.dates), own...)
 	}
 }
 

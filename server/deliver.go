@@ -63,14 +63,17 @@ func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptPara
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 	t := b.body.c.txn
-	m := &t.message
+	m, one := &t.message, t.one[:]
+	if m.Body != nil { // of another: middleware hands the message to several
+		m, one = new(Message), make([]smtp.Recipient, 1)
+	}
 	env := &m.Envelope
 	env.From = d.from
 	if d.params != &env.MailParams { // middleware has others
 		env.MailParams = *d.params
 	}
 	// Parameters in t.one would be seen by those whose RCPT had none.
-	if env.Recipients = t.one[:]; len(d.recipients) != 1 || d.recipients[0].params != nil {
+	if env.Recipients = one; len(d.recipients) != 1 || d.recipients[0].params != nil {
 		env.Recipients = make([]smtp.Recipient, len(d.recipients))
 	}
 	for i := range d.recipients {

@@ -112,6 +112,102 @@ func TestKept(t *testing.T) {
 	want(t, "messages", len(all), messages)
 }
 
+// What one of several functions keeps of a message is not that of the next, and
+// each has its own Received field on top, though nobody has read the other.
+func TestKeptBySeveral(t *testing.T) {
+	type kept struct {
+		m    *server.Message
+		env  smtp.Envelope
+		text string
+	}
+	var all []kept
+	reads := 0 // the first that reads
+	deliver := server.Deliver(func(_ context.Context, m *server.Message) (smtp.Reply, error) {
+		k := kept{m: m, env: m.Envelope}
+		if len(all) >= reads {
+			text, err := io.ReadAll(m)
+			if err != nil {
+				return smtp.Reply{}, err
+			}
+			k.text = string(text)
+			m.Replace(strings.NewReader("A: b\r\n"))
+		}
+		all = append(all, k)
+		return smtp.Reply{}, nil
+	})
+	s := start(t, func(s *testServer) {
+		s.Handler = server.HandlerFunc(func(ctx context.Context, c *server.Conn) (server.Session, error) {
+			f := fanOut{}
+			for i := range f {
+				f[i], _ = deliver.NewSession(ctx, c)
+			}
+			return &f, nil
+		})
+	})
+	p := s.hello()
+	for reads = range 3 {
+		all = nil
+		p.send("MAIL FROM:<a@example.org> SIZE=7\nRCPT TO:<one@example.com>\nDATA\nA: b\n.\n")
+		p.expect("250", "250", "354", "250")
+		for i, k := range all {
+			to := "<one" + strings.Repeat("x", 10*i) + "@example.com>"
+			want(t, "recipients", len(k.env.Recipients), 1)
+			want(t, "recipient", k.env.Recipients[0].To.String(), to)
+			want(t, "of the Message", k.m.Envelope.Recipients[0].To.String(), to)
+			want(t, "declared", k.env.MailParams.Size, 7)
+			fields := 0
+			if i == reads {
+				fields = i + 1
+			} else if i > reads {
+				fields = 1
+			}
+			want(t, "Received fields", strings.Count(k.text, "Received: from client.example"), fields)
+			want(t, "their recipients", strings.Count(k.text, "\r\n\tfor "+to+";\r\n"), min(fields, 1))
+		}
+		want(t, "messages", len(all), 3)
+	}
+}
+
+// A fanOut gives each message to several sessions, each with a recipient of its own.
+type fanOut [3]server.Session
+
+func (f *fanOut) Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
+	for _, s := range f {
+		s.Mail(ctx, from, p)
+	}
+	return smtp.Reply{}, nil
+}
+
+func (f *fanOut) Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error) {
+	local := to.Local
+	for i, s := range f {
+		to.Local = local + strings.Repeat("x", 10*i)
+		s.Rcpt(ctx, to, p)
+	}
+	return smtp.Reply{}, nil
+}
+
+func (f *fanOut) Data(ctx context.Context, b *server.Body) (r smtp.Reply, err error) {
+	for _, s := range f {
+		if r, err = s.Data(ctx, b); err != nil {
+			break
+		}
+	}
+	return r, err
+}
+
+func (f *fanOut) Reset(ctx context.Context, why server.ResetReason) {
+	for _, s := range f {
+		s.Reset(ctx, why)
+	}
+}
+
+func (f *fanOut) Close(reason error) {
+	for _, s := range f {
+		s.Close(reason)
+	}
+}
+
 // A keeper looks at the parameters that pass by, and refuses one recipient.
 type keeper struct {
 	server.Session
