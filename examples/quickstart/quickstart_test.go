@@ -20,7 +20,7 @@ func TestQuickstart(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	// The program promises two seconds; a busy machine is given more.
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %v", took)
 	}
 	text := out.String()

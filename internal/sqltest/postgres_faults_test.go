@@ -325,7 +325,7 @@ func TestPostgresHangs(t *testing.T) {
 	if _, err := tx.Commit(t.Context(), commitOf(time.Time{}, "a.example")); err == nil || !strings.Contains(err.Error(), "55P03") {
 		t.Errorf("Commit: %v", err)
 	}
-	if took := time.Since(began); took > 18*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("that took %v", took)
 	}
 	tx.Abort()

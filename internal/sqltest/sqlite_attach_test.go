@@ -120,7 +120,7 @@ func TestSQLiteAttachUnderLoad(t *testing.T) {
 	over.Store(true)
 	wait.Wait()
 	t.Logf("%d lives, the longest took %v", lives.Load(), time.Duration(longest.Load()))
-	if took := time.Duration(longest.Load()); took > 5*time.Second {
+	if took := time.Duration(longest.Load()); took > 15*time.Second { // a disk may take its time
 		t.Errorf("somebody has waited for %v", took)
 	}
 	if st, err := s.Stats(t.Context()); err != nil || st.Messages != 0 || st.Items != 0 || st.Held != 0 || st.Leased != 0 {
