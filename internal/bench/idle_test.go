@@ -20,7 +20,7 @@ func TestIdle(t *testing.T) {
 			security
 		}{{"plain", plaintext}, {"TLS", implicitTLS}} {
 			t.Run(p.name+"/"+mode.name, func(t *testing.T) {
-				greeted, used, err := idleMemory(p.name, mode.security)
+				greeted, used, err := idleMemory(p, mode.security)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -98,7 +98,7 @@ func bench(w io.Writer, args []string) error {
 	var memory []memoryRow
 	if wanted(memoryKey) {
 		var err error
-		if memory, err = measureMemory(installed(peers()), min(l.rounds, memoryRounds)); err != nil {
+		if memory, err = measureMemory(withBefore(installed(peers()), before), min(l.rounds, memoryRounds)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -51,13 +52,13 @@ func measureMemory(all []peer, rounds int) ([]memoryRow, error) {
 	}
 	for round := range rounds {
 		for i := range all {
-			name := all[(i+round)%len(all)].name
-			figures, err := memoryOf(name)
+			p := all[(i+round)%len(all)]
+			figures, err := memoryOf(p)
 			if err != nil {
-				return nil, fmt.Errorf("memory of %s: %w", name, err)
+				return nil, fmt.Errorf("memory of %s: %w", p.name, err)
 			}
 			for r, figure := range figures {
-				rows[r].values[name] = append(rows[r].values[name], figure)
+				rows[r].values[p.name] = append(rows[r].values[p.name], figure)
 			}
 		}
 	}
@@ -65,23 +66,23 @@ func measureMemory(all []peer, rounds int) ([]memoryRow, error) {
 }
 
 // memoryOf measures one server, with fresh processes.
-func memoryOf(server string) ([]float64, error) {
+func memoryOf(p peer) ([]float64, error) {
 	var figures []float64
 	for _, s := range []security{plaintext, implicitTLS} {
-		greeted, used, err := idleMemory(server, s)
+		greeted, used, err := idleMemory(p, s)
 		if err != nil {
 			return nil, err
 		}
 		figures = append(figures, greeted, used)
 	}
-	large, err := largeMemory(server)
+	large, err := largeMemory(p)
 	return append(figures, large), err
 }
 
 // idleMemory holds idleConns connections and returns how many KB of resident memory
 // each costs the server: after EHLO, and after a message.
-func idleMemory(server string, s security) (greeted, used float64, err error) {
-	k, err := startChild(server, options{security: s, conns: idleConns + 100})
+func idleMemory(p peer, s security) (greeted, used float64, err error) {
+	k, err := startPeer(p, options{security: s, conns: idleConns + 100})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -141,8 +142,8 @@ func eachIdle(do func(i int) error) error {
 
 // largeMemory is by how many MB a large message raises the server's resident memory
 // at most, above what it has after a small one.
-func largeMemory(server string) (float64, error) {
-	k, err := startChild(server, options{})
+func largeMemory(p peer) (float64, error) {
+	k, err := startPeer(p, options{})
 	if err != nil {
 		return 0, err
 	}
@@ -186,17 +187,21 @@ func dialFrom(source net.IP, addr string, s security) (*client, error) {
 
 // writeMemory prints the table of memory, as Markdown.
 func writeMemory(w io.Writer, all []memoryRow) {
-	rows := [][]string{{"memory", "Postrider", "lowest–highest", "goal", "", goSMTPName, floorName}}
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(all[0].values)), func(name string) bool { return name == oursName })
+	rows := [][]string{append([]string{"memory", "Postrider", "lowest–highest", "goal", ""}, others...)}
 	for _, r := range all {
 		own := r.values[oursName]
 		verdict := "not met"
 		if median(own) <= r.goal {
 			verdict = "met"
 		}
-		rows = append(rows, []string{r.name,
+		row := []string{r.name,
 			fmt.Sprintf("**%.1f**", median(own)), fmt.Sprintf("%.1f–%.1f", slices.Min(own), slices.Max(own)),
-			fmt.Sprintf("%.1f", r.goal), verdict,
-			fmt.Sprintf("%.1f", median(r.values[goSMTPName])), fmt.Sprintf("%.1f", median(r.values[floorName]))})
+			fmt.Sprintf("%.1f", r.goal), verdict}
+		for _, name := range others {
+			row = append(row, fmt.Sprintf("%.1f", median(r.values[name])))
+		}
+		rows = append(rows, row)
 	}
 	writeRows(w, rows)
 }

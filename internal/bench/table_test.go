@@ -106,7 +106,7 @@ func TestLargeMessage(t *testing.T) {
 	if _, err := ownResident(); err != nil {
 		t.Skip(err)
 	}
-	if mb, err := largeMemory(oursName); err != nil || mb > 1 {
+	if mb, err := largeMemory(peer{name: oursName}); err != nil || mb > 1 {
 		t.Errorf("%.1f MB more, %v", mb, err)
 	}
 }
