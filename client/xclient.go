@@ -120,5 +120,6 @@ func (c *Conn) beforeMail(ctx context.Context) error {
 // was.
 func (c *Conn) restart() {
 	c.forget()
-	c.greeted, c.reset, c.offers = false, false, nil
+	c.greeted, c.reset = false, false
+	c.setOffers(nil)
 }

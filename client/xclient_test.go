@@ -80,6 +80,8 @@ func TestXClient(t *testing.T) {
 	wantLocal(t, c, c.XClient(ctx, x), smtp.ExtXClient) // EHLO has to be said first
 	_, err = c.Etrn(ctx, "example.org")
 	wantLocal(t, c, err, smtp.ExtEtrn)
+	_, err = c.Bdat(ctx, nil, true)
+	wantLocal(t, c, err, smtp.ExtChunking)
 	if err := c.Hello(ctx, "client.example"); err != nil {
 		t.Fatal(err)
 	}
