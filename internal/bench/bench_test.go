@@ -1,101 +1,17 @@
 package main
 
 import (
-	"flag"
-	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-)
 
-var (
-	rounds   = flag.Int("rounds", 9, "interleaved rounds per case")
-	profiles = flag.String("profiles", "", "folder for a CPU profile of each Go server in each case")
-	before   = flag.String("before", "", "test binary of an earlier state of this module, measured beside this one")
-	slice    = flag.Duration("slice", 200*time.Millisecond, "length of one round on one server")
+	"github.com/postrider/postrider/internal/leaktest"
 )
-
-// measured collects what the benchmarks found, for the table.
-var measured []caseResult
 
 func TestMain(m *testing.M) {
-	if name := os.Getenv(envServer); name != "" {
-		if err := runChild(name); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	code := m.Run()
-	if len(measured) > 0 {
-		for _, c := range measured {
-			writeCase(os.Stdout, c)
-		}
-	}
-	for end := time.Now().Add(30 * time.Second); runtime.NumGoroutine() > 1 && time.Now().Before(end); {
-		runtime.Gosched() // let those that have just ended go
-	}
-	if n := runtime.NumGoroutine(); code == 0 && n > 1 {
-		stacks := make([]byte, 64<<10)
-		fmt.Fprintf(os.Stderr, "%d goroutines left:\n%s\n", n-1, stacks[:runtime.Stack(stacks, true)])
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func benchLoad() load {
-	return load{rounds: *rounds, slice: *slice, conns: 10, profiles: *profiles}
-}
-
-// BenchmarkServer measures every installed server in every case. A case is one
-// iteration: its servers are interleaved, so one line holds them all.
-func BenchmarkServer(b *testing.B) {
-	for _, c := range cases() {
-		b.Run(c.key+" "+c.name, func(b *testing.B) {
-			if b.N == 1 { // a short run is called again with a larger N
-				results, err := measure(c, withBefore(installed(peers()), *before), benchLoad())
-				if err != nil {
-					b.Fatal(err)
-				}
-				measured = append(measured, caseResult{c.key, c.name, c.goal, results, 0})
-			}
-			reportLast(b)
-		})
-	}
-}
-
-// BenchmarkClient measures every installed sender, likewise.
-func BenchmarkClient(b *testing.B) {
-	for _, c := range outgoingCases() {
-		b.Run(c.key+" "+c.name, func(b *testing.B) {
-			if b.N == 1 {
-				results, err := measureOutgoing(c, withBefore(installed(outgoingPeers()), *before), benchLoad())
-				if err != nil {
-					b.Fatal(err)
-				}
-				measured = append(measured, caseResult{c.key, c.name, c.goal, results, 0})
-			}
-			reportLast(b)
-		})
-	}
-}
-
-// reportLast reports what was measured last.
-func reportLast(b *testing.B) {
-	b.ReportMetric(0, "ns/op") // means nothing here
-	results := measured[len(measured)-1].results
-	for _, r := range results {
-		switch f := figuresOf(r, results[0]); {
-		case r.lacks != "":
-		case r.server == floorName:
-			b.ReportMetric(median(f.micros), "floor-cpu-µs/msg")
-		default:
-			b.ReportMetric(median(f.ratio), r.server+"/floor")
-		}
-	}
+	beChild()
+	os.Exit(leaktest.Main(m))
 }
 
 // TestCasesRun sends a few messages in every case to every server: the octets

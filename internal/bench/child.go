@@ -124,6 +124,19 @@ func (c *child) line() (string, error) {
 	return strings.TrimSpace(s), err
 }
 
+// beChild does what a child does, and ends the process, if this process is one.
+func beChild() {
+	name := os.Getenv(envServer)
+	if name == "" {
+		return
+	}
+	if err := runChild(name); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
 // runChild is main in a child: it serves, or sends when asked to, as the peer called
 // name until its standard input ends.
 func runChild(name string) error {

@@ -19,13 +19,7 @@ import (
 )
 
 func main() {
-	if name := os.Getenv(envServer); name != "" {
-		if err := runChild(name); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
+	beChild()
 	if err := bench(os.Stdout, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
