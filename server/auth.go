@@ -145,7 +145,7 @@ func (c *conn) exchange(x Exchange, response []byte) error {
 			return err
 		}
 		c.reply(smtp.Reply{Code: 334, Text: base64.StdEncoding.EncodeToString(challenge)})
-		line, err := c.readLine()
+		line, err := c.readLine(false)
 		switch {
 		case err == wire.ErrLineTooLong, len(line)+2 > smtp.MaxAuthLine:
 			return malformedResponse{authTooLong} // RFC 4954 §6

@@ -80,7 +80,7 @@ func (c *conn) nextChunk(b *body) error {
 			return &BodyError{Err: errSlow}
 		}
 		asked := time.Now()
-		line, err := c.readLine()
+		line, err := c.readLine(false)
 		b.waited += time.Since(asked)
 		if err != nil && err != wire.ErrLineTooLong && err != wire.ErrBareLF {
 			c.readFailed(err)

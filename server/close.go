@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// finish takes the connection down.
+// finish takes the connection down, unless it only rests.
 func (c *conn) finish() {
+	if c.resting {
+		go c.rest()
+		return
+	}
 	defer c.srv.forget(c)
 	c.giveBack() // nothing more comes of the transaction, though the farewell may take a moment
 	c.guard(c.disconnect)
@@ -75,6 +79,13 @@ func (c *conn) linger() {
 			return
 		}
 		c.in.Close()
+	}
+}
+
+// survive is deferred around all that calls a handler.
+func (c *conn) survive() {
+	if v := recover(); v != nil {
+		c.panicked(v)
 	}
 }
 

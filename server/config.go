@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -34,6 +35,7 @@ type config struct {
 	connRate    *rates // nil: no limit
 	messageRate *rates // nil: no limit
 	dates       dateCache
+	restAfter   time.Duration // the constant, but in tests
 
 	offerMu sync.Mutex
 	offers  map[offerKey]*offer
@@ -69,6 +71,7 @@ func (s *Server) newConfig() (*config, error) {
 		logger:     s.Logger,
 		bodyLines:  or8(s.BodyPolicy, Reject),
 		chunkLines: or8(s.ChunkPolicy, Pass),
+		restAfter:  restAfter,
 	}
 	cfg.connRate, cfg.messageRate = newRates(cfg.limits.MaxConnRate), newRates(cfg.limits.MaxMessageRate)
 	var err error

@@ -45,6 +45,7 @@ type conn struct {
 	offered   *offer
 	last      *command
 	greeted   bool
+	resting   bool // see rest
 	encrypted bool
 	authed    bool
 	forwarded bool // XFORWARD has come for the next mail transaction
@@ -93,24 +94,29 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// serve is the life of a connection.
+// serve is the life of a connection, up to where it rests.
 func (c *conn) serve() {
 	defer c.finish()
-	defer func() {
-		if v := recover(); v != nil {
-			c.panicked(v)
-		}
-	}()
+	defer c.survive()
+	if c.begin() {
+		c.loop()
+	}
+}
+
+// begin is all that comes before the first command. It reports whether one may
+// come. Its large frame is no part of serve's, beneath every other: goroutines
+// begin with more than 2 KB where most of them use that while they wait.
+func (c *conn) begin() bool {
 	c.in.Reset(c.nc, false)
 	if err := c.identify(); err != nil {
 		c.aborted = true
 		c.end(err)
 		c.observe(Event{Kind: ProxyFailed, Err: err})
-		return
+		return false
 	}
 	if refusal := c.admit(); refusal.Code != 0 {
 		c.turnAway(refusal)
-		return
+		return false
 	}
 	if f := c.srv.ConnContext; f != nil {
 		c.ctx.parent = f(c.ctx.parent, c.raw)
@@ -124,14 +130,11 @@ func (c *conn) serve() {
 	if t, ok := c.nc.(tlsConn); ok {
 		if err := c.handshake(t); err != nil {
 			c.end(err)
-			return
+			return false
 		}
 		c.in.Reset(c.nc, true)
 	}
-	if c.holdGreeting() && !c.open() {
-		return
-	}
-	c.loop()
+	return !c.holdGreeting() || c.open()
 }
 
 // open begins the session and sends the greeting, or the refusal.
@@ -163,7 +166,7 @@ func (c *conn) open() bool {
 	return !c.ended
 }
 
-// loop reads and runs commands until the connection ends.
+// loop reads and runs commands until the connection ends or rests.
 func (c *conn) loop() {
 	for !c.ended {
 		if c.late || c.ctx.late.Load() || c.txn != nil && c.txn.late.Load() {
@@ -177,7 +180,10 @@ func (c *conn) loop() {
 			c.run(d.row, d.arg)
 			continue
 		}
-		line, err := c.readLine()
+		line, err := c.readLine(true)
+		if c.resting {
+			return
+		}
 		row, arg := c.row(line, err)
 		if row == nil {
 			continue

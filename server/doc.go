@@ -12,6 +12,6 @@
 // server do; Trusted names the proxies and filters whose word about a client
 // counts. Ready policies are in package middleware.
 //
-// Each connection is served by one goroutine, in which the methods of its
-// Session run. A panic there costs that connection only.
+// Each connection is served by one goroutine at a time, in which the methods of
+// its Session run; after a silence it goes on in another. A panic there costs that connection only.
 package server

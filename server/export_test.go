@@ -1,5 +1,13 @@
 package server
 
+import "time"
+
+// RestAfter lets connections rest after d, and makes the configuration.
+func (s *Server) RestAfter(d time.Duration) {
+	s.init()
+	s.cfg.restAfter = d
+}
+
 // FixNonce makes a every exchange of SCRAM use the same nonce of the server.
 func (a *Credentials) FixNonce(nonce string) { a.nonce = func() string { return nonce } }
 

@@ -28,8 +28,8 @@ type HandlerFunc func(ctx context.Context, c *Conn) (Session, error)
 // NewSession calls f.
 func (f HandlerFunc) NewSession(ctx context.Context, c *Conn) (Session, error) { return f(ctx, c) }
 
-// A Session receives what one client asks for. Its methods are called by the
-// connection's goroutine, one at a time, and only in an order that RFC 5321
+// A Session receives what one client asks for. Its methods are called one at a
+// time, not always in the same goroutine, and only in an order that RFC 5321
 // §4.1.4 allows: Mail, then Rcpt once or more, then Data.
 //
 // Replies and errors. The zero Reply means the usual success text; another

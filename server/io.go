@@ -16,9 +16,12 @@ var replyBuffers = sync.Pool{New: func() any { return new([replyBuffer]byte) }}
 
 // readLine returns the next line. Replies are flushed only before it has to
 // wait, so those to a pipelined group leave in one write (RFC 2920 §3.2). The
-// errors of wire.Input.Line concern one line, all others the connection.
-func (c *conn) readLine() ([]byte, error) {
-	for waiting := false; ; {
+// errors of wire.Input.Line concern one line, all others the connection. If the
+// caller is the loop, it may find the connection resting instead of a line.
+func (c *conn) readLine(mayRest bool) ([]byte, error) {
+	waiting, staged := c.resting, false
+	c.resting = false
+	for {
 		line, ok, err := c.in.Line(c.offered.line)
 		if ok {
 			return line, err
@@ -31,13 +34,24 @@ func (c *conn) readLine() ([]byte, error) {
 			continue
 		}
 		if !waiting { // the time is for the whole line, lest it comes in drips
-			if err := c.awaitCommand(); err != nil {
+			if staged, err = c.awaitCommand(); err != nil {
 				return nil, err
 			}
 		}
 		waiting = true
 		if err := c.in.Fill(true, false); err != nil {
-			return nil, err
+			if !staged || !errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil, err
+			}
+			if err := c.extend(err); err != nil {
+				return nil, err
+			}
+			if staged = false; mayRest {
+				c.resting = true
+				return nil, nil
+			}
+			c.in.Rest()
+			continue
 		}
 		if isClientHello(c.in.Unread()) && c.leave("TLS") { // it need not have an LF
 			return nil, c.reason
@@ -45,25 +59,33 @@ func (c *conn) readLine() ([]byte, error) {
 	}
 }
 
-// awaitCommand sets the deadline for the next command. The one in force is
-// left alone while it is only a little too long: setting it costs more than
-// parsing a command.
-func (c *conn) awaitCommand() error {
-	timeout := c.cfg.limits.CommandTimeout
-	if c.state == refused {
-		timeout = min(timeout, closeGrace)
+// awaitCommand sets the deadline for the next command: in two stages, if that
+// is far off, of which the first ends when the connection should rest. The
+// deadline in force is left alone while it is only a little too long: setting it
+// costs more than parsing a command.
+func (c *conn) awaitCommand() (staged bool, err error) {
+	timeout := c.commandTimeout()
+	slack := timeout / 8
+	if staged = timeout > 4*c.cfg.restAfter; staged {
+		timeout, slack = c.cfg.restAfter, c.cfg.restAfter
 	}
-	slack := min(timeout/8, 5*time.Second)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.idle = c.txn == nil
 	if c.idle && c.nudged {
-		return os.ErrDeadlineExceeded
+		return false, os.ErrDeadlineExceeded
 	}
 	if left := time.Until(c.readUntil); left >= timeout && left <= timeout+slack {
-		return nil
+		return staged, nil
 	}
-	return c.setReadDeadline(time.Now().Add(timeout + slack))
+	return staged, c.setReadDeadline(time.Now().Add(timeout + slack))
+}
+
+func (c *conn) commandTimeout() time.Duration {
+	if c.state == refused {
+		return min(c.cfg.limits.CommandTimeout, closeGrace)
+	}
+	return c.cfg.limits.CommandTimeout
 }
 
 // setReadDeadline is called with mu held.

@@ -11,10 +11,11 @@ import (
 
 // progress judges how fast message data comes: in windows of DataTimeout, at
 // whose end the octets of the window are counted. The read deadline stands at
-// the window's end, so a read that succeeds costs no look at the clock.
+// the window's end, or before, so a read that succeeds costs no look at the clock.
 type progress struct {
 	start, end time.Time
 	octets     int64
+	early      bool // the deadline is a command's, and nearer than the end
 }
 
 // lateBy is how long after its deadline a read that was waiting may fail.
@@ -53,6 +54,12 @@ func (b *body) fill() error {
 			return nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return &BodyError{Err: notEOF(err)}
+		case b.window.early:
+			b.window.early = false
+			if err := c.awaitData(b.window.end); err != nil {
+				return &BodyError{Err: err}
+			}
+			continue
 		case time.Since(b.window.end) > lateBy:
 			// The window ended while the handler was at work.
 		case !b.window.fastEnough(c.cfg.limits.MinDataRate):
@@ -77,21 +84,30 @@ func notEOF(err error) error {
 	return err
 }
 
-// openWindow begins a window. The deadline in force serves as its end, if it
-// is not much farther off.
+// openWindow begins a window. A deadline in force that is not much farther off
+// serves as its end, and one that is nearer is left to be met: most messages
+// come sooner, and need none of their own.
 func (c *conn) openWindow(w *progress) error {
 	length := c.cfg.limits.DataTimeout
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	left := time.Until(c.readUntil)
-	if left < length || left > 2*length {
-		left = length
-		if err := c.setReadDeadline(time.Now().Add(left)); err != nil {
-			return err
-		}
+	now := time.Now()
+	*w = progress{start: now, end: c.readUntil}
+	switch left := c.readUntil.Sub(now); {
+	case left < length && !c.readUntil.IsZero():
+		w.end, w.early = now.Add(length), true
+	case left > 2*length || c.readUntil.IsZero():
+		w.end = now.Add(length)
+		return c.setReadDeadline(w.end)
 	}
-	*w = progress{start: c.readUntil.Add(-left), end: c.readUntil}
 	return nil
+}
+
+// awaitData sets the deadline for message data.
+func (c *conn) awaitData(until time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.setReadDeadline(until)
 }
 
 func (w *progress) fastEnough(rate int) bool {

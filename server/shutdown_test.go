@@ -19,6 +19,12 @@ import (
 
 // Idle connections get 421 at once, wherever they stand.
 func TestShutdownSendsIdleConnectionsAway(t *testing.T) {
+	for _, silence := range []time.Duration{0, time.Minute} { // after which they rest
+		t.Run(silence.String(), func(t *testing.T) { shutdownIdle(t, silence) })
+	}
+}
+
+func shutdownIdle(t *testing.T, silence time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, withTLS, withAuth)
 		var peers []*peer
@@ -35,6 +41,7 @@ func TestShutdownSendsIdleConnectionsAway(t *testing.T) {
 		half := s.hello()
 		half.send("NOO")
 		peers = append(peers, fresh, helloed, after, authenticating, encrypted, half)
+		time.Sleep(silence)
 		synctest.Wait()
 		start := time.Now()
 		if err := s.Server.Shutdown(context.Background()); err != nil {

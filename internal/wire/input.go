@@ -45,17 +45,18 @@ var (
 
 // Input is the reading half of a connection. It holds a buffer only while
 // there are octets in it: a connection that waits for its peer costs none.
-// An Input is used by one goroutine.
+// An Input is used by one goroutine, and must not be copied.
 type Input struct {
 	conn    net.Conn
 	parker  parker
 	encrypt bool // conn is a TLS connection: wait with a one-octet read
 
-	buf      []byte  // nil while idle
+	buf      []byte  // nil, or no longer than what is unread, while idle
 	r, w     int     // unread octets are buf[r:w]
 	scanned  int     // octets behind r known to hold no LF
 	overlong bool    // the rest of an over-long line is still to be dropped
 	head     [8]byte // how that line began
+	little   [8]byte // serves as buf while that holds little, see trim
 }
 
 // Reset makes in read from conn. Octets still unread are dropped and their
@@ -131,9 +132,13 @@ func (in *Input) Line(limit int) (line []byte, ok bool, err error) {
 func (in *Input) Fill(idle, large bool) error {
 	if in.r == in.w {
 		in.r, in.w, in.scanned = 0, 0, 0
-		if idle {
-			return in.wait(large)
-		}
+	}
+	switch {
+	case idle && in.parker.usable():
+		in.parker.large = large
+		return in.park()
+	case idle && in.r == in.w:
+		return in.wait(large)
 	}
 	in.makeRoom(large)
 	n, err := in.conn.Read(in.buf[in.w:])
@@ -144,6 +149,33 @@ func (in *Input) Fill(idle, large bool) error {
 	return noProgress(err)
 }
 
+// Rest is for a connection whose peer has been silent for a while: for one on
+// which Fill has failed with os.ErrDeadlineExceeded and which has a later
+// deadline now. It waits until Fill has something to do, with half a line in no
+// more memory than it needs, and, called from the top of a goroutine, with a
+// stack of 2 KB even over TLS. Where the platform or the connection does not
+// allow that, it returns at once.
+func (in *Input) Rest() {
+	in.trim()
+	in.rest()
+}
+
+// trim lets go of the buffer. Half a line, or what else is unread, is kept in as
+// little as it needs, lest slow peers hold many buffers.
+func (in *Input) trim() {
+	in.Release()
+	left := in.Unread()
+	if len(left) == 0 || len(in.buf) < SmallBuffer || len(left) > SmallBuffer/2 {
+		return
+	}
+	old := in.buf
+	if in.buf = in.little[:]; len(left) > len(in.little) {
+		in.buf = make([]byte, len(left))
+	}
+	in.r, in.w = 0, copy(in.buf, left)
+	putBuffer(old)
+}
+
 func noProgress(err error) error {
 	if err == nil {
 		return io.ErrNoProgress
@@ -151,12 +183,8 @@ func noProgress(err error) error {
 	return err
 }
 
-// wait is Fill for an empty buffer.
+// wait is Fill for an empty buffer, without a parker.
 func (in *Input) wait(large bool) error {
-	if in.parker.usable() {
-		in.parker.large = large
-		return in.park()
-	}
 	if !in.encrypt {
 		in.makeRoom(large)
 		n, err := in.conn.Read(in.buf)
@@ -180,7 +208,7 @@ func (in *Input) wait(large bool) error {
 
 // makeRoom sees to it that a read has somewhere to go.
 func (in *Input) makeRoom(large bool) {
-	if large && in.buf != nil && len(in.buf) < LargeBuffer || in.buf == nil {
+	if len(in.buf) < SmallBuffer || large && len(in.buf) < LargeBuffer {
 		old := in.buf
 		in.buf = getBuffer(large)
 		in.w = copy(in.buf, old[in.r:in.w])

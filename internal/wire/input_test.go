@@ -355,3 +355,122 @@ func TestInputAllocatesNothing(t *testing.T) {
 		t.Errorf("%g allocations for three lines", allocs)
 	}
 }
+
+// Rest returns when there is something to read, and takes none of it; half a
+// line that came before is kept without a buffer.
+func TestInputRest(t *testing.T) {
+	for name, connect := range connections(t) {
+		for _, half := range []string{"", "NO", strings.Repeat("x", 100)} {
+			t.Run(fmt.Sprintf("%s, %d octets before", name, len(half)), func(t *testing.T) {
+				client, server, encrypted := connect()
+				defer client.Close()
+				defer server.Close()
+				var in Input
+				in.Reset(server, encrypted)
+				defer in.Close()
+				say := func(octets string) (said chan struct{}) {
+					said = make(chan struct{})
+					go func() {
+						defer close(said)
+						if octets != "" {
+							io.WriteString(client, octets)
+						}
+					}()
+					return said
+				}
+				said := say(half)
+				for len(in.Unread()) < len(half) {
+					if err := in.Fill(true, false); err != nil {
+						t.Fatal(err)
+					}
+				}
+				<-said
+				silence := func() {
+					t.Helper()
+					server.SetReadDeadline(time.Unix(1, 0))
+					if err := in.Fill(true, false); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Fatalf("%v", err)
+					}
+				}
+				silence()
+				in.Rest() // ended by the deadline
+				if n := cap(in.buf); n > 2*len(half)+8 {
+					t.Errorf("%d octets of memory for %d", n, len(half))
+				}
+				for _, rest := range []string{"OP\r\n", "", "NOOP\r\n"} {
+					silence()
+					server.SetReadDeadline(time.Now().Add(10 * time.Second))
+					if said := say(rest); name != "pipe" && rest == "OP\r\n" {
+						<-said // now it is there before; else it comes meanwhile
+					}
+					if rest == "" {
+						continue
+					}
+					in.Rest()
+					for {
+						line, ok, _ := in.Line(512)
+						if ok {
+							if want := half + strings.TrimSuffix(rest, "\r\n"); string(line) != want {
+								t.Errorf("got %q, want %q", line, want)
+							}
+							break
+						}
+						if err := in.Fill(true, false); err != nil {
+							t.Fatal(err)
+						}
+					}
+					half = ""
+				}
+				client.Close()
+				in.Rest()
+				if err := in.Fill(true, false); err == nil {
+					t.Error("a read after the end")
+				}
+			})
+		}
+	}
+}
+
+// Who stops in the middle of a line holds no buffer of ours, without a rest too.
+func TestInputHoldsLittleForHalfALine(t *testing.T) {
+	for _, name := range []string{"TCP", "unix"} {
+		for _, half := range []string{"N", "NOOP 789", "NOOP 7890", strings.Repeat("x", 2000)} {
+			client, server, _ := connections(t)[name]()
+			defer client.Close()
+			defer server.Close()
+			var in Input
+			in.Reset(server, false)
+			defer in.Close()
+			for _, more := range []string{half, "y"} {
+				before := len(in.Unread())
+				io.WriteString(client, more)
+				for len(in.Unread()) < before+len(more) {
+					if err := in.Fill(true, false); err != nil {
+						t.Fatal(err)
+					}
+				}
+				server.SetReadDeadline(time.Now().Add(time.Millisecond))
+				if err := in.Fill(true, false); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatalf("%v", err)
+				}
+				server.SetReadDeadline(time.Time{})
+				if n, had := cap(in.buf), len(in.Unread()); n > 2*had+8 {
+					t.Errorf("%s: %d octets of memory for %d", name, n, had)
+				}
+			}
+			io.WriteString(client, "\r\n")
+			for {
+				line, ok, err := in.Line(4096)
+				if ok || err != nil {
+					if string(line) != half+"y" || err != nil {
+						t.Errorf("%s: got %.20q, %v", name, line, err)
+					}
+					break
+				}
+				if err := in.Fill(true, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}

@@ -15,3 +15,5 @@ func (*parker) reset(net.Conn) {}
 func (*parker) usable() bool { return false }
 
 func (*Input) park() error { return errors.ErrUnsupported }
+
+func (*Input) rest() {}

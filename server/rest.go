@@ -1,0 +1,36 @@
+package server
+
+import "time"
+
+// restAfter is how long a client must be silent, up to twice as long, for its
+// connection to rest. Until then the deadline of the next command serves all
+// those that come, and is set anew once in this time.
+const restAfter = 2 * time.Second
+
+// rest is how the life of a connection goes on that has nothing to do: in a new
+// goroutine. The stack of the one before has grown with the handlers' calls and
+// would not shrink below 4 KB, however long the client stays silent; this one
+// needs 2 KB, and grows when there is something to do. An idle connection costs
+// 6.5 KB before and 4.4 KB then, over TLS 20 and 14.
+func (c *conn) rest() {
+	c.in.Rest()
+	c.resume()
+}
+
+func (c *conn) resume() {
+	defer c.finish()
+	defer c.survive()
+	c.loop()
+}
+
+// extend gives a client that was silent for the first stage of a command's
+// deadline the second one. Otherwise it returns what ends the connection, which
+// is expired if Shutdown has made it so.
+func (c *conn) extend(expired error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nudged && c.idle {
+		return expired
+	}
+	return c.setReadDeadline(c.readUntil.Add(c.commandTimeout() - c.cfg.restAfter))
+}

@@ -1,0 +1,201 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/server"
+	"github.com/postrider/postrider/smtp"
+)
+
+// goroutine is the name of the one that runs this.
+func goroutine() string {
+	var head [32]byte
+	return strings.Fields(string(head[:runtime.Stack(head[:], false)]))[1]
+}
+
+// A connection that is silent for a minute goes on in another goroutine,
+// wherever it stands, and nobody notices.
+func TestRest(t *testing.T) {
+	for _, tt := range []struct{ name, said, wants string }{
+		{"between commands", "NOOP\n|NOOP\n|RSET\n", "250|250|250"},
+		{"in a command", "NO|OP|\n", "||250"},
+		{"in a transaction", "MAIL FROM:<>\n|RCPT TO:<b@example.com>\n|DATA\n|x\n.\n", "250|250|354|250 2.0.0"},
+		{"in the data", transaction + "DATA\n|" + strings.Repeat("x", 900) + "|y\n.\n", "250 250 354||250 2.0.0"},
+		{"between chunks", transaction + "BDAT 1\nx|BDAT 1 LAST\nx", "250 250 250|250 2.0.0"},
+		{"in a chunk", transaction + "BDAT 2\nx|x|BDAT 0 LAST\n", "250 250|250|250 2.0.0"},
+		{"in AUTH", "AUTH PLAIN\n|" + b64("\x00"+user+"\x00"+password) + "\n", "334|235"},
+		{"too long a line", strings.Repeat("x", 5000) + "|\nNOOP\n", "|500 250"},
+	} {
+		for _, encrypted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, TLS %v", tt.name, encrypted), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := start(t, withTLS, withAuth)
+					p := s.hello()
+					if encrypted {
+						p.startTLS()
+						p.do("EHLO client.example", "250")
+					}
+					answers := strings.Split(tt.wants, "|")
+					for i, said := range strings.Split(tt.said, "|") {
+						time.Sleep(time.Minute)
+						p.send(said)
+						for _, want := range strings.Split(strings.ReplaceAll(answers[i], "250 2.0.0", "250_2.0.0"), " ") {
+							if want != "" {
+								p.expect(strings.ReplaceAll(want, "_", " "))
+							}
+						}
+					}
+					time.Sleep(time.Minute)
+					p.do("QUIT", "221")
+					p.closed()
+				})
+			})
+		}
+	}
+}
+
+// The methods of a session run in more than one goroutine, and a panic in the
+// second one is survived like any other.
+func TestRestIsAnotherGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
+		var first, second string
+		s.newSession = func(context.Context, *server.Conn) error { first = goroutine(); return nil }
+		s.mail = func(context.Context, smtp.ReversePath, *smtp.MailParams) (smtp.Reply, error) {
+			second = goroutine()
+			panic("in MAIL")
+		}
+		closed := 0
+		s.close = func(error) { closed++ }
+		p := s.hello()
+		time.Sleep(time.Minute)
+		want(t, "sessions closed while the connection rests", closed, 0)
+		p.do("MAIL FROM:<>", "421")
+		p.closed()
+		p.Close()
+		synctest.Wait()
+		want(t, "sessions closed", closed, 1)
+		if first == second {
+			t.Errorf("both in goroutine %s", first)
+		}
+		if log := s.log.take(); !strings.Contains(log, "in MAIL") {
+			t.Errorf("the log:\n%s", log)
+		}
+	})
+}
+
+// sockets are the connections that rest without a buffer.
+func (s *testServer) sockets() map[string]func() *peer {
+	dial := func(serve func(net.Listener) error, network, addr string, begin func(*peer)) func() *peer {
+		return func() *peer {
+			l, err := net.Listen(network, addr)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.serveWith(serve, l)
+			conn, err := net.Dial(network, l.Addr().String())
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			p := newPeer(s.t, conn)
+			begin(p)
+			p.expect("220")
+			return p
+		}
+	}
+	plain := func(*peer) {}
+	upgrade := func(p *peer) { p.upgrade() }
+	return map[string]func() *peer{
+		"TCP":  dial(s.Server.Serve, "tcp", "127.0.0.1:0", plain),
+		"unix": dial(s.Server.Serve, "unix", filepath.Join(s.t.TempDir(), "s"), plain),
+		"TLS":  dial(s.Server.ServeTLS, "tcp", "127.0.0.1:0", upgrade),
+	}
+}
+
+// rested waits until n connections rest.
+func rested(t *testing.T, n int) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	for end := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+		all := string(stacks[:runtime.Stack(stacks, true)])
+		if strings.Count(all, "wire.(*Input).Rest(") == n {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d connections should rest:\n%s", n, all)
+		}
+	}
+}
+
+// Over real sockets nothing is lost that comes while a connection rests.
+func TestRestOverSockets(t *testing.T) {
+	for _, kind := range []string{"TCP", "unix", "TLS"} {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t, withTLS, func(s *testServer) { s.RestAfter(10 * time.Millisecond) })
+			p := s.sockets()[kind]()
+			for range 2 {
+				for _, step := range []struct {
+					rests      bool // before
+					said, want string
+				}{
+					{true, "EHLO client.example\n", "250"},
+					{true, "NO", ""}, {false, "OP\nNOO", "250"}, {true, "P\n", "250"},
+					{true, "MAIL FROM:<>\n", "250"}, {true, "RCPT TO:<b@example.com>\n", "250"},
+					{true, "DATA\n", "354"}, {false, "x\n.\nNO", "250"}, {true, "OP\n", "250"},
+				} {
+					if step.rests {
+						rested(t, 1)
+					}
+					p.send(step.said)
+					if step.want != "" {
+						p.expect(step.want)
+					}
+				}
+			}
+			want(t, "messages", strings.Join(s.messages(), ""), "x\r\nx\r\n")
+			rested(t, 1)
+			if err := s.Server.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+			p.expect("421 4.3.2 shutting down")
+			p.closed()
+		})
+	}
+}
+
+// Close ends connections that rest.
+func TestCloseWhileResting(t *testing.T) {
+	s := start(t, withTLS, func(s *testServer) { s.RestAfter(10 * time.Millisecond) })
+	for _, dial := range s.sockets() {
+		dial()
+	}
+	rested(t, 3)
+	s.Server.Close()
+	s.Server.Shutdown(context.Background())
+	want(t, "sessions closed", strings.Count(s.noted(), "close"), 3)
+}
+
+// A client that goes away while its connection rests is noticed at once.
+func TestGoneWhileResting(t *testing.T) {
+	for _, kind := range []string{"TCP", "unix", "TLS"} {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t, withTLS, func(s *testServer) { s.RestAfter(10 * time.Millisecond) })
+			gone := make(chan error, 1)
+			s.close = func(reason error) { gone <- reason }
+			p := s.sockets()[kind]()
+			rested(t, 1)
+			p.Close()
+			if err := <-gone; err == nil {
+				t.Error("closed as after QUIT")
+			}
+		})
+	}
+}
