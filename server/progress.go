@@ -91,16 +91,14 @@ func (c *conn) openWindow(w *progress) error {
 	length := c.cfg.limits.DataTimeout
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	*w = progress{start: now, end: c.readUntil}
-	switch left := c.readUntil.Sub(now); {
-	case left < length && !c.readUntil.IsZero():
-		w.end, w.early = now.Add(length), true
-	case left > 2*length || c.readUntil.IsZero():
-		w.end = now.Add(length)
-		return c.setReadDeadline(w.end)
+	if left := time.Until(c.readUntil); left <= 2*length && !c.readUntil.IsZero() {
+		now := c.readUntil.Add(-left)
+		*w = progress{start: now, end: now.Add(max(left, length)), early: left < length}
+		return nil
 	}
-	return nil
+	now := time.Now()
+	*w = progress{start: now, end: now.Add(length)}
+	return c.setReadDeadline(w.end)
 }
 
 // awaitData sets the deadline for message data.
