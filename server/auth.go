@@ -207,14 +207,14 @@ func (c *conn) authRefused(err error) {
 	c.authFails++
 	switch {
 	case errors.Is(err, ErrAbort):
-		c.answer(smtp.Reply{}, err, smtp.Reply{})
+		c.answer(smtp.Reply{}, err, replyOK)
 	case c.authFails >= c.cfg.limits.MaxAuthFailures && !c.ended:
 		c.limit(tooManyAuthFailures)
 	case done:
 	case errors.As(err, &malformed):
 		c.refuse(malformed.Reply)
 	case errors.As(err, &rejection):
-		c.answer(smtp.Reply{}, err, smtp.Reply{})
+		c.answer(smtp.Reply{}, err, replyOK)
 	case errors.Is(err, ErrCredentials), errors.Is(err, sasl.ErrUnexpectedClientResponse), errors.Is(err, sasl.ErrUnexpectedServerChallenge):
 		c.reply(authFailed)
 	case errors.Is(err, errMalformed):

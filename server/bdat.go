@@ -46,7 +46,7 @@ func (c *conn) concludeChunk(b *body, r smtp.Reply, err error) {
 	if b.failed != nil {
 		r, err = smtp.Reply{}, &smtp.Error{Reply: b.failed.Reply, Scope: smtp.ScopeMessage}
 	}
-	final, _, _ := c.verdict(r, err, replyMessageOK)
+	final, _, _ := c.verdict(r, err, replyMessageOK.Reply)
 	c.reply(final)
 	c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Reply: final, Err: err})
 	b.refusal = final
@@ -70,7 +70,7 @@ func (c *conn) nextChunk(b *body) error {
 		c.txn.leave() // the client's time is not the handler's
 		defer c.txn.enter()
 	}
-	c.reply(replyChunkOK)
+	c.say(replyChunkOK)
 	for !c.ended {
 		if b.dawdles(b.waited) || b.dawdles(b.within) {
 			c.verb = ""
@@ -100,8 +100,8 @@ func (c *conn) nextChunk(b *body) error {
 			}
 			b.chunk(size, last)
 			return nil
-		case refusal.Code != 0:
-			c.refuse(refusal)
+		case refusal != nil:
+			c.refuse(*refusal)
 		case row.traits&greets != 0 && smtp.ParseHello(string(arg)) != nil:
 			c.run(row, arg) // refused, so it ends nothing (RFC 5321 §4.1.4)
 		case row.traits&abandons != 0:

@@ -69,24 +69,24 @@ func commands() []command {
 }
 
 // misplaced is the reply to a command that the state does not allow.
-func (c *conn) misplaced(row *command) smtp.Reply {
+func (c *conn) misplaced(row *command) *smtp.Reply {
 	switch {
 	case c.state == connected && c.srv.Role == LMTP:
-		return needLHLO
+		return &needLHLO
 	case c.state == connected:
-		return needHello
+		return &needHello
 	case c.state == broken && row.traits&takesData != 0 && c.txn.body.refusal.Code != 0:
-		return c.txn.body.refusal
+		return &c.txn.body.refusal
 	case c.state == broken:
-		return needReset
+		return &needReset
 	case c.state == chunking:
-		return needLastChunk
+		return &needLastChunk
 	case row.verb == smtp.MAIL:
-		return nestedMail
+		return &nestedMail
 	case row.in&ready != 0:
-		return inTransaction
+		return &inTransaction
 	case c.state == ready:
-		return needMail
+		return &needMail
 	}
-	return needRecipient
+	return &needRecipient
 }

@@ -189,12 +189,12 @@ func (c *conn) loop() {
 			continue
 		}
 		switch refusal := c.check(row, arg); {
-		case refusal.Code == 0:
+		case refusal == nil:
 			c.run(row, arg)
 		case row.traits&takesData != 0:
-			c.discardChunk(arg, refusal)
+			c.discardChunk(arg, *refusal)
 		default:
-			c.refuse(refusal)
+			c.refuse(*refusal)
 		}
 	}
 }
@@ -232,7 +232,9 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		return nil, nil
 	}
 	c.verb = verb
-	c.heard(line, row != nil)
+	if c.srv.Observer != nil {
+		c.heard(line, row != nil)
+	}
 	switch lmtp := c.srv.Role == LMTP; {
 	case c.intercepted(verb, line):
 		if row != nil && row.traits&takesData != 0 && !c.ended {
@@ -283,25 +285,25 @@ func (c *conn) refuseLine(line []byte, refusal smtp.Reply) {
 	c.refuse(refusal)
 }
 
-// check returns the reply that refuses a command before it is run, if any.
-func (c *conn) check(row *command, arg []byte) (refusal smtp.Reply) {
+// check returns the reply that refuses a command before it is run, nil if none does.
+func (c *conn) check(row *command, arg []byte) (refusal *smtp.Reply) {
 	switch {
 	case c.state == refused && row.in&refused == 0:
-		return onlyQuit
+		return &onlyQuit
 	case c.srv.RequireTLS && !c.encrypted && row.traits&beforeTLS == 0:
-		return needTLS
+		return &needTLS
 	case row.in&c.state == 0:
 		return c.misplaced(row)
 	case c.srv.Role == Submission && !c.authed && row.traits&needsAuth != 0:
-		return needAuth
+		return &needAuth
 	case row.keyword != "" && !c.offered.offers.Has(row.keyword):
-		return notOffered
+		return &notOffered
 	case row.traits&noArgument != 0 && len(arg) > 0:
-		return noArgumentTaken
+		return &noArgumentTaken
 	case row.traits&hasGrammar == 0 && (bytes.IndexByte(arg, 0) >= 0 || bytes.IndexByte(arg, '\r') >= 0):
-		return badCharacters
+		return &badCharacters
 	}
-	return smtp.Reply{}
+	return nil
 }
 
 // end stops the loop and keeps the first reason.

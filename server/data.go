@@ -13,7 +13,7 @@ func (c *conn) data([]byte) {
 		c.refuse(binaryNeeds) // RFC 3030 §3
 		return
 	}
-	c.reply(replyStartInput)
+	c.say(replyStartInput)
 	b := t.newBody(c, false)
 	r, err := c.receive()
 	if derr := c.drain(b, err); derr != nil {
@@ -56,7 +56,7 @@ func (c *conn) conclude(b *body, r smtp.Reply, err error) {
 		c.limitHit(failed.Reply)
 		r, err = smtp.Reply{}, &smtp.Error{Reply: failed.Reply, Scope: smtp.ScopeMessage}
 	}
-	final, accepted, _ := c.verdict(r, err, replyMessageOK)
+	final, accepted, _ := c.verdict(r, err, replyMessageOK.Reply)
 	switch {
 	case !b.perRecipient:
 		c.reply(final)
@@ -66,23 +66,24 @@ func (c *conn) conclude(b *body, r smtp.Reply, err error) {
 		c.reply(final) // in place of 353: it concerns everybody
 	default:
 		c.reply(replyPerRecipient)
-		if accepted = c.answerEach(b, replyRecipientOK, true); !accepted {
+		if accepted = c.answerEach(b, replyRecipientOK.Reply, true); !accepted {
 			final = b.refusedByAll()
 		}
 		c.reply(final)
 	}
-	e := Event{Kind: MessageAccepted, Reply: final, Size: b.received, Recipients: c.txn.recipients}
 	if accepted {
 		c.chat, c.rejected, c.refusals = 0, 0, 0
-	} else {
-		e.Kind = MessageRefused
-		if failed != nil {
-			e.Err = failed
-		} else {
-			e.Err = err
-		}
 	}
-	c.observe(e)
+	if c.srv.Observer != nil {
+		e := Event{Kind: MessageAccepted, Reply: final, Size: b.received, Recipients: c.txn.recipients}
+		if !accepted {
+			e.Kind, e.Err = MessageRefused, err
+		}
+		if !accepted && failed != nil {
+			e.Err = failed
+		}
+		c.observe(e)
+	}
 	c.endTransaction(ResetDone)
 }
 

@@ -15,7 +15,7 @@ func (c *conn) hello(arg []byte) {
 		err := s.Hello(c.ctx, c.verb, name)
 		c.ctx.leave()
 		if err != nil {
-			c.answer(smtp.Reply{}, err, smtp.Reply{})
+			c.answer(smtp.Reply{}, err, replyOK)
 			return
 		}
 	}

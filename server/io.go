@@ -26,6 +26,9 @@ func (c *conn) readLine(mayRest bool) ([]byte, error) {
 		if ok {
 			return line, err
 		}
+		if c.txn != nil {
+			c.txn.leave()
+		}
 		paid := c.owed > 0
 		if err := c.flush(); err != nil {
 			return nil, err
@@ -124,10 +127,23 @@ func (c *conn) reply(r smtp.Reply) {
 		c.end(&smtp.Error{Verb: c.verb, Reply: r, Scope: smtp.ScopeSession})
 	}
 	if len(c.out) > flushBeyond {
+		if c.txn != nil {
+			c.txn.leave()
+		}
 		if err := c.send(); err != nil {
 			c.end(err)
 		}
 	}
+}
+
+// say queues a reply of which the octets are known: for each recipient that takes
+// 3 ns and not 25.
+func (c *conn) say(r *prepared) {
+	if c.srv.Observer != nil || c.out == nil || len(c.out) > flushBeyond {
+		c.reply(r.Reply)
+		return
+	}
+	c.out = append(c.out, r.octets...)
 }
 
 // isGreeting reports whether a reply now is the greeting or one to HELO, EHLO or
@@ -202,12 +218,12 @@ func (c *conn) limit(r smtp.Reply) {
 
 // answer sends what a handler said; ok is the reply when it said nothing. It
 // reports whether the answer is positive.
-func (c *conn) answer(r smtp.Reply, err error, ok smtp.Reply) bool {
+func (c *conn) answer(r smtp.Reply, err error, ok *prepared) bool {
 	if err == nil && r.Code == 0 && r.Text == "" {
-		c.reply(ok)
+		c.say(ok)
 		return true
 	}
-	r, positive, silent := c.verdict(r, err, ok)
+	r, positive, silent := c.verdict(r, err, ok.Reply)
 	if !silent {
 		c.reply(r)
 	}

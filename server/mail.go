@@ -29,7 +29,7 @@ func (c *conn) mail(arg []byte) {
 	}
 	if len(c.cfg.checks) > 0 {
 		if err := c.checkMail(params); err != nil {
-			c.answer(smtp.Reply{}, err, smtp.Reply{})
+			c.answer(smtp.Reply{}, err, replyOK)
 			c.reject()
 			return
 		}
@@ -42,7 +42,7 @@ func (c *conn) mail(arg []byte) {
 	t.utf8 = params.UTF8
 	t.enter()
 	r, err := c.session.Mail(t, from, params)
-	t.leave()
+	t.pass()
 	if !c.answer(r, err, replySenderOK) {
 		t.end(context.Canceled)
 		c.giveBack()

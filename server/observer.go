@@ -146,9 +146,6 @@ func (c *conn) observe(e Event) {
 
 // heard tells the observer of a command line.
 func (c *conn) heard(line []byte, known bool) {
-	if c.srv.Observer == nil {
-		return
-	}
 	text := "***"
 	if known || !c.secretDue {
 		var secret bool

@@ -29,7 +29,7 @@ func (c *conn) rcpt(arg []byte) {
 	}
 	t.enter()
 	r, err := c.session.Rcpt(t, to, params)
-	t.leave()
+	t.pass()
 	if !c.answer(r, err, replyRecipientOK) {
 		c.reject()
 		return

@@ -6,21 +6,30 @@ func reply(code, subject, detail int, text string) smtp.Reply {
 	return smtp.Reply{Code: code, Enhanced: smtp.Enh(subject, detail), Text: text}
 }
 
+// A prepared reply has its octets made beforehand, since it is given for each message
+// or recipient.
+type prepared struct {
+	smtp.Reply
+	octets string
+}
+
+func prepare(r smtp.Reply) *prepared { return &prepared{r, string(r.AppendTo(nil))} }
+
 // Replies, named for the situation they are for.
 var (
-	replyOK            = reply(250, 0, 0, "OK")
-	replySenderOK      = reply(250, 1, 0, "OK")
-	replyRecipientOK   = reply(250, 1, 5, "OK")
-	replyMessageOK     = reply(250, 0, 0, "message accepted")
-	replyChunkOK       = reply(250, 0, 0, "chunk received")
+	replyOK            = prepare(reply(250, 0, 0, "OK"))
+	replySenderOK      = prepare(reply(250, 1, 0, "OK"))
+	replyRecipientOK   = prepare(reply(250, 1, 5, "OK"))
+	replyMessageOK     = prepare(reply(250, 0, 0, "message accepted"))
+	replyChunkOK       = prepare(reply(250, 0, 0, "chunk received"))
 	replyReset         = reply(250, 0, 0, "reset")
 	replyBye           = reply(221, 0, 0, "bye")
-	replyStartInput    = smtp.Reply{Code: 354, Text: "end data with <CRLF>.<CRLF>"}
+	replyStartInput    = prepare(smtp.Reply{Code: 354, Text: "end data with <CRLF>.<CRLF>"})
 	replyReadyForTLS   = reply(220, 0, 0, "ready to start TLS")
 	replyAuthenticated = reply(235, 7, 0, "authenticated")
 	replyQueueStarted  = reply(250, 0, 0, "queuing for node started")
 	replyPerRecipient  = smtp.Reply{Code: 353, Text: "one reply for each recipient follows"}
-	replyCannotVerify  = reply(252, 5, 0, "cannot verify, but will try to deliver")
+	replyCannotVerify  = prepare(reply(252, 5, 0, "cannot verify, but will try to deliver"))
 
 	// Form.
 	unknownCommand  = reply(500, 5, 1, "command not recognized")

@@ -16,7 +16,8 @@ type scope struct {
 	parent context.Context
 	limit  time.Duration // how long one handler call may take; not positive: without bound
 
-	calling atomic.Bool // a handler has been called
+	entered bool        // calling has been set, as the connection's goroutine knows
+	calling atomic.Bool // a handler has been called, see pass
 	asked   atomic.Bool // watch exists: until then enter and leave need no lock
 	late    atomic.Bool // a call outlasted limit
 
@@ -65,9 +66,13 @@ func (s *scope) Done() <-chan struct{} {
 
 // enter marks the beginning of a handler call.
 func (s *scope) enter() {
-	s.calling.Store(true)
+	if !s.entered {
+		s.entered = true
+		s.calling.Store(true)
+	}
 	if s.asked.Load() {
 		s.mu.Lock()
+		s.stopTimer() // that of a Done after pass
 		s.startTimer()
 		s.mu.Unlock()
 	}
@@ -76,7 +81,17 @@ func (s *scope) enter() {
 // leave marks its end. A Done at the same time either sees calling false, or
 // has set asked early enough for its timer to be stopped here.
 func (s *scope) leave() {
-	s.calling.Store(false)
+	if s.entered {
+		s.entered = false
+		s.calling.Store(false)
+	}
+	s.pass()
+}
+
+// pass is leave for a call that another may follow at once. Calling stays set, so
+// leave has to come before the connection waits for anything. A pair of atomic
+// stores for each recipient would cost more than to find its command's row.
+func (s *scope) pass() {
 	if s.asked.Load() {
 		s.mu.Lock()
 		s.stopTimer()

@@ -13,7 +13,7 @@ func (c *conn) rset([]byte) {
 }
 
 // noop runs NOOP (RFC 5321 §4.1.1.9).
-func (c *conn) noop([]byte) { c.reply(replyOK) }
+func (c *conn) noop([]byte) { c.say(replyOK) }
 
 // quit runs QUIT (RFC 5321 §4.1.1.10).
 func (c *conn) quit([]byte) {
@@ -29,7 +29,7 @@ func (c *conn) vrfy(arg []byte) {
 	}
 	s, ok := As[VerifySession](c.session)
 	if !ok || c.state == chunking { // the session is inside of Data
-		c.reply(replyCannotVerify)
+		c.say(replyCannotVerify)
 		return
 	}
 	query := c.utf8Query(arg)
@@ -48,7 +48,7 @@ func (c *conn) expn(arg []byte) {
 		c.reply(notImplemented)
 		return
 	case c.state == chunking: // the session is inside of Data
-		c.reply(replyCannotVerify)
+		c.say(replyCannotVerify)
 		return
 	case len(arg) == 0:
 		c.refuse(reply(501, 5, 4, "EXPN needs a list"))

@@ -30,7 +30,7 @@ func (c *conn) xforward(arg []byte) {
 		i.Forwarded = i.Forwarded.Merge(x)
 	})
 	c.forwarded = true
-	c.reply(replyOK)
+	c.say(replyOK)
 }
 
 // forgetForwarded is for the end of a mail transaction, and for whatever ends
