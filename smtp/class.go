@@ -104,7 +104,7 @@ func nonASCII(s string, i int) int {
 
 func isASCII(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
-		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&0x80 != 0 {
+		if eight(s)&0x8080808080808080 != 0 {
 			return false
 		}
 	}
@@ -115,12 +115,17 @@ func isASCII(s string) bool {
 	return all < utf8.RuneSelf
 }
 
+// eight returns the first eight octets of s, which the compiler reads at once.
+func eight(s string) uint64 {
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 // isPrintable reports whether s has only graphic ASCII characters and spaces.
 func isPrintable(s string) bool {
 	const ones = 0x0101010101010101
 	for ; len(s) >= 8; s = s[8:] {
-		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		w := eight(s)
 		low := w - 0x20*ones          // borrows into bit 7 where an octet is below SP
 		del := (w ^ 0x7f*ones) - ones // borrows into bit 7 where an octet is DEL
 		if (w|low|del)&(0x80*ones) != 0 {

@@ -3,6 +3,7 @@ package smtp
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -91,6 +92,9 @@ func subDomain(s string, start int, allow uint16) (end int, ascii bool, why stri
 		if class[s[i]]&allow != 0 {
 			i++
 			continue
+		}
+		if s[i] < utf8.RuneSelf {
+			break
 		}
 		n := nonASCII(s, i)
 		if n == 0 {

@@ -487,3 +487,27 @@ func FuzzExaminer(f *testing.F) {
 		}
 	})
 }
+
+// What is an ordinary path is the same path by the productions of the grammar.
+func FuzzOrdinaryPath(f *testing.F) {
+	for _, s := range []string{
+		"<a@b>", "<a.b@c.d>", "<.a@b>", "<a.@b>", "<a..b@c>", "<@b>", "<a@>", "<a@.b>", "<a@b.>", "<a@b..c>", "<a@-b>", "<a@b->", "<a@b-.c>",
+		"<a@[192.0.2.1]>", "<a@b", "<a", "<", "a@b>", "<a@b_c>", "<a@b\x00>", "<a b@c>", "<\"a\"@b>", "<@a:b@c>", "<ü@b>", "<a@ü>", "<a@b>x",
+		"<" + strings.Repeat("a", 64) + "@b>", "<" + strings.Repeat("a", 65) + "@b>",
+		"<a@" + strings.Repeat("b", 63) + ">", "<a@" + strings.Repeat("b", 64) + ">",
+		"<a@" + strings.Repeat("b.", 125) + "b>", "<a@" + strings.Repeat("b.", 126) + "b>", "<a@" + strings.Repeat("b.", 127) + "bb>",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		m, end, ok := ordinaryPath(s, 0)
+		want, wantEnd, why := anyPath(s, 0)
+		if ok && (why != "" || m != want || end != wantEnd) {
+			t.Fatalf("%q: %+v to %d, by the grammar %+v to %d: %s", s, m, end, want, wantEnd, why)
+		}
+		plain := why == "" && isASCII(s[:wantEnd]) && !strings.ContainsAny(s[:wantEnd], "\"[:")
+		if plain && !ok {
+			t.Fatalf("%q is ordinary", s)
+		}
+	})
+}

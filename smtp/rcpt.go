@@ -53,7 +53,9 @@ func ParseRcpt(arg string, offers Offers, p *RcptParams, own ...*Extension) (For
 	if p == nil {
 		p = new(RcptParams)
 	}
-	*p = RcptParams{}
+	if p.Notify != 0 || !p.ORcpt.IsZero() || p.RRVS != nil || p.Other != nil {
+		*p = RcptParams{}
+	}
 	m, i, err := pathArgument(arg, "TO:", forwardPath, enhBadRecipient) // §4.1.1.3
 	if err != nil {
 		return ForwardPath{}, err
