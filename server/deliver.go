@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -35,17 +36,15 @@ type delivery struct {
 	conn *Conn
 	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
 
-	from   smtp.ReversePath
-	params *smtp.MailParams
+	// The envelope as it comes in. Parameters of RCPT are nil if there are none.
+	from       smtp.ReversePath
+	params     *smtp.MailParams
+	to         smtp.ForwardPath // the first recipient, for whom the transaction has room
+	toParams   *smtp.RcptParams
+	recipients []smtp.Recipient // all of them, if there are several
+	number     int
 
-	// The function may keep the envelope, so its recipients are put together
-	// once their number is known; this is used again for the next message.
-	recipients []deliveryRecipient
-}
-
-type deliveryRecipient struct {
-	to     smtp.ForwardPath
-	params *smtp.RcptParams // nil: none, which need not be copied
+	usual int // how many the last message with several had: likely as many as come now
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {
@@ -57,8 +56,30 @@ func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptPara
 	if p.Notify == 0 && p.ORcpt.IsZero() && p.RRVS == nil && p.Other == nil {
 		p = nil
 	}
-	d.recipients = append(d.recipients, deliveryRecipient{to, p})
+	switch d.number++; d.number {
+	case 1:
+		d.to, d.toParams = to, p
+		return smtp.Reply{}, nil
+	case 2:
+		d.recipients = make([]smtp.Recipient, 0, min(max(d.usual, 4), 128))
+		d.add(d.to, d.toParams)
+	}
+	d.add(to, p)
 	return smtp.Reply{}, nil
+}
+
+// add appends a recipient. What is zero is not written: while the garbage collector
+// marks, to write a pointer costs many times more.
+func (d *delivery) add(to smtp.ForwardPath, p *smtp.RcptParams) {
+	n := len(d.recipients)
+	if n == cap(d.recipients) {
+		d.recipients = slices.Grow(d.recipients, 1)
+	}
+	d.recipients = d.recipients[:n+1]
+	r := &d.recipients[n]
+	if r.To = to; p != nil {
+		r.RcptParams = *p
+	}
 }
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
@@ -72,16 +93,14 @@ func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 	if d.params != &env.MailParams { // middleware has others
 		env.MailParams = *d.params
 	}
-	// Parameters in t.one would be seen by those whose RCPT had none.
-	if env.Recipients = one; len(d.recipients) != 1 || d.recipients[0].params != nil {
-		env.Recipients = make([]smtp.Recipient, len(d.recipients))
-	}
-	for i := range d.recipients {
-		r := &d.recipients[i]
-		env.Recipients[i].To = r.to
-		if r.params != nil {
-			env.Recipients[i].RcptParams = *r.params
-		}
+	switch {
+	case d.number == 1 && d.toParams == nil:
+		one[0].To = d.to
+		env.Recipients = one
+	case d.number == 1: // in one they would be seen by those whose RCPT had none
+		env.Recipients = []smtp.Recipient{{To: d.to, RcptParams: *d.toParams}}
+	default:
+		env.Recipients, d.usual = d.recipients, d.number
 	}
 	received := NewReceived(d.conn.Info(), env)
 	b.body.prepend(&received)
@@ -90,12 +109,7 @@ func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 }
 
 func (d *delivery) Reset(context.Context, ResetReason) {
-	d.from, d.params = smtp.ReversePath{}, nil
-	clear(d.recipients)
-	d.recipients = d.recipients[:0]
-	if cap(d.recipients) > 200 {
-		d.recipients = nil // not to be held while the connection is idle
-	}
+	*d = delivery{conn: d.conn, f: d.f, usual: d.usual}
 }
 
 func (d *delivery) Close(error) {}

@@ -48,10 +48,10 @@ func (t *transaction) argument(arg []byte) string {
 // keep it, so each RCPT that has any gets its own; the others share one that
 // stays zero.
 func (t *transaction) rcptParams(arg []byte) *smtp.RcptParams {
-	if bytes.IndexByte(arg, ' ') >= 0 || bytes.IndexByte(arg, '\t') >= 0 {
-		return new(smtp.RcptParams)
+	if bytes.IndexByte(arg, '>') == len(arg)-1 {
+		return &t.one[0].RcptParams
 	}
-	return &t.one[0].RcptParams
+	return new(smtp.RcptParams)
 }
 
 // endTransaction leads to ready.
