@@ -132,7 +132,7 @@ func BenchmarkPool(b *testing.B) {
 }
 
 // floor is a server that looks for as little as can be.
-func floor(b *testing.B) (addr string) {
+func floor(b testing.TB) (addr string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)

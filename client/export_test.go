@@ -1,5 +1,11 @@
 package client
 
+import (
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
 // Waiting returns how many calls of Send stand in line for a connection.
 func (c *Client) Waiting() int { return c.Stats().Waiting }
 
@@ -21,4 +27,26 @@ func (p *Pool) InLine() int {
 	p.slots.mu.Lock()
 	defer p.slots.mu.Unlock()
 	return p.slots.line.Len()
+}
+
+// HourPasses lets the Rate forget the last message.
+func (c *Client) HourPasses() {
+	c.queue.own.mu.Lock()
+	defer c.queue.own.mu.Unlock()
+	c.queue.pacing.begun = c.queue.pacing.begun.Add(-time.Hour)
+}
+
+// Envelope returns a function that appends the commands for env, as to a server that
+// offers o.
+func Envelope(env smtp.Envelope, o smtp.Offers) func(dst []byte) []byte {
+	c := &Conn{}
+	c.setOffers(o)
+	t := &transaction{env: env, result: newResult(&env), kind: smtp.KindExamined}
+	return func(dst []byte) []byte {
+		t.progress = progress{}
+		if err := c.begin(t); err != nil {
+			panic(err)
+		}
+		return c.appendGroup(t, dst)
+	}
 }

@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,27 +39,6 @@ func counting(s *sink) *atomic.Int64 {
 		return countingConn{nc, &writes}, err
 	}
 	return &writes
-}
-
-// Two writes, hence two round trips, for a message of up to 16 KB to any number
-// of recipients; one with Optimistic.
-func TestWritesPerMessage(t *testing.T) {
-	for want, offers := range map[int64][]string{2: {"PIPELINING"}, 1: {"PIPELINING", "CHUNKING"}} {
-		s := newSink(t, offers...)
-		s.Optimistic = true
-		writes := counting(s)
-		content := smtp.BytesContent(bytes.Repeat([]byte("x: y\r\n"), 2000))
-		env := envelope(t, 100)
-		for i := range 3 {
-			before := writes.Load()
-			if _, err := s.Send(t.Context(), env, content); err != nil {
-				t.Fatal(err)
-			}
-			if n := writes.Load() - before; i > 0 && n != want {
-				t.Errorf("%v: %d writes, want %d", offers, n, want)
-			}
-		}
-	}
 }
 
 // When more wait for a connection, the next envelope leaves in the write that

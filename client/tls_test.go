@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,6 +144,33 @@ func TestTLSEndToEnd(t *testing.T) {
 		t.Errorf("%d messages arrived", len(got))
 	}
 	if len(resumed) != 2 || resumed[0] || !resumed[1] {
+		t.Errorf("resumed: %v", resumed)
+	}
+}
+
+// Sessions are resumed by who made them: another Client, though it calls the same server
+// by the same name, may hold it against another configuration.
+func TestSessionsAreNotShared(t *testing.T) {
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sinkOn(t, ln, "PIPELINING")
+	var resumed []bool
+	clients := [2]client.Client{}
+	for i := range clients {
+		c := &clients[i]
+		defer c.Close()
+		c.Addr, c.TLSMode, c.TLSConfig, c.MaxMessages = s.Addr, client.ImplicitTLS, trusting(t), 1
+		c.Trace = &client.Trace{TLSDone: func(_ client.ConnInfo, state tls.ConnectionState, err error) {
+			resumed = append(resumed, state.DidResume)
+		}}
+	}
+	for _, i := range []int{0, 1, 1, 0} {
+		res, err := clients[i].Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
+		want(t, res, err, "250")
+	}
+	if !slices.Equal(resumed, []bool{false, false, true, true}) {
 		t.Errorf("resumed: %v", resumed)
 	}
 }
