@@ -16,6 +16,7 @@ func (c *Client) deliver(w *waiter) (*Result, error) {
 			t.saidBy(conn) // what came before the part that goes again
 			if err = t.again(); err == nil {
 				w.fresh = true
+				c.queue.takeAgain(w)
 				continue
 			}
 		}
@@ -23,6 +24,7 @@ func (c *Client) deliver(w *waiter) (*Result, error) {
 			return t.end(conn, err)
 		}
 		t.saidBy(conn)
+		c.queue.takeAgain(w)
 	}
 }
 
@@ -103,8 +105,8 @@ var errAborted = errors.New("given up in the middle of a message")
 // why there is none. With an error it returns the connection that it is about, if
 // it is about one, to say who it was.
 func (c *Client) connection(w *waiter) (*Conn, handover, error) {
-	h, wait := c.queue.take(w)
-	if wait {
+	h := w.given
+	if w.waits {
 		var err error
 		if h, err = c.queue.await(w.t.ctx, w); err != nil {
 			return nil, h, err
@@ -148,8 +150,12 @@ func (c *Client) fill(ctx context.Context, old *Conn) (*Conn, error) {
 
 // reuse reports whether conn, which was idle, is still good.
 func (c *Client) reuse(conn *Conn) bool {
-	if c.queue.spent(conn, time.Now()) || !conn.quiet() {
+	now := time.Now()
+	if c.queue.spent(conn, now) || !conn.quiet() {
 		return false
+	}
+	if c.queue.limits.interval == 0 && c.Trace == nil { // neither pace nor a hook comes between
+		conn.takenAt = now
 	}
 	told := false
 	defer func() {

@@ -146,7 +146,7 @@ func (c *Client) send(w *waiter) (*Result, error) {
 	if err := w.t.prepare(); err != nil {
 		return w.t.end(nil, err)
 	}
-	if !c.queue.join(c) {
+	if !c.queue.join(c, w) {
 		return w.t.end(nil, ErrClosed)
 	}
 	defer c.queue.part()

@@ -64,11 +64,17 @@ func (c *Conn) send(op string, p []byte, limit time.Duration) (n int, err error)
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if c.look != nil && c.gathers() {
+		if n = c.look.write(p); n == len(p) {
+			return n, nil
+		}
+	}
 	c.setDeadline(&c.writeBy, limit, net.Conn.SetWriteDeadline)
-	if n, err = c.nc.Write(p); err != nil {
+	more, err := c.nc.Write(p[n:])
+	if err != nil {
 		err = c.fail(op, err)
 	}
-	return n, err
+	return n + more, err
 }
 
 // readReply reads one reply. Raw is valid until the next call. After 421 the
@@ -180,7 +186,11 @@ func (s *replySource) Read(p []byte) (int, error) {
 // await begins the wait for a reply.
 func (c *Conn) await() {
 	c.armed = true
-	c.replyBy = time.Now().Add(c.wait)
+	now := c.takenAt
+	if c.takenAt = (time.Time{}); now.IsZero() {
+		now = time.Now()
+	}
+	c.replyBy = now.Add(c.wait)
 	if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
 		c.extend()
 	}

@@ -84,7 +84,7 @@ func (p *Pool) send(w *waiter, key Key, newClient func() (*Client, error)) (*Res
 	if err := w.t.prepare(); err != nil {
 		return w.t.end(nil, err)
 	}
-	c, err := p.join(key, newClient)
+	c, err := p.join(key, newClient, w)
 	if err != nil {
 		return w.t.end(nil, err)
 	}
@@ -117,9 +117,9 @@ func (p *Pool) Stats() Stats {
 	return p.slots.stats(keys)
 }
 
-// join returns the Client for key and counts a call of Send in it.
-func (p *Pool) join(key Key, newClient func() (*Client, error)) (*Client, error) {
-	if c, err := p.known(key, nil); c != nil || err != nil {
+// join returns the Client for key, counts a call of Send in it and takes for w.
+func (p *Pool) join(key Key, newClient func() (*Client, error), w *waiter) (*Client, error) {
+	if c, err := p.known(key, nil, w); c != nil || err != nil {
 		return c, err
 	}
 	c, err := newClient()
@@ -129,11 +129,11 @@ func (p *Pool) join(key Key, newClient func() (*Client, error)) (*Client, error)
 	if err != nil {
 		return nil, err
 	}
-	return p.known(key, c)
+	return p.known(key, c, w)
 }
 
 // known returns the Client for key, which is then fresh if there was none.
-func (p *Pool) known(key Key, fresh *Client) (*Client, error) {
+func (p *Pool) known(key Key, fresh *Client, w *waiter) (*Client, error) {
 	s := &p.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +152,7 @@ func (p *Pool) known(key Key, fresh *Client) (*Client, error) {
 		p.add(key, c)
 	}
 	c.queue.arrive()
+	c.queue.take(w)
 	return c, nil
 }
 

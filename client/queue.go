@@ -51,7 +51,9 @@ type waiter struct {
 	ready   chan handover // has room for one
 	element *list.Element
 	state   waitState
-	fresh   bool // it has had a connection that was gone: not another idle one
+	given   handover // what take gave at once
+	waits   bool     // it gave nothing
+	fresh   bool     // it has had a connection that was gone: not another idle one
 }
 
 var waiters = sync.Pool{New: func() any { return new(waiter) }}
@@ -98,24 +100,29 @@ func (q *queue) slots() *slots {
 	return &q.own
 }
 
-// take returns an idle connection, or a slot, or puts w in line.
-func (q *queue) take(w *waiter) (h handover, wait bool) {
-	s := q.slots()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// take gives w an idle connection, or a slot, or puts it in line. The caller holds mu.
+func (q *queue) take(w *waiter) {
 	if q.waiting.Len() == 0 {
 		if h, ok := q.grant(w); ok {
-			return h, false
+			w.given, w.waits = h, false
+			return
 		}
 	}
 	if w.ready == nil {
 		w.ready = make(chan handover, 1)
 	}
-	w.state = inLine
+	w.state, w.waits = inLine, true
 	w.element = q.waiting.PushBack(w)
-	s.waiting.Add(1)
+	q.slots().waiting.Add(1)
 	q.serve()
-	return h, true
+}
+
+// takeAgain is take for another attempt.
+func (q *queue) takeAgain(w *waiter) {
+	s := q.slots()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.take(w)
 }
 
 // await waits until w is handed something or ctx ends. What came too late it

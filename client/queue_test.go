@@ -77,7 +77,7 @@ func TestHandedTooLate(t *testing.T) {
 func TestFreeSlot(t *testing.T) {
 	q := queue{open: 1, own: slots{open: 1, maxOpen: 2}, limits: limits{open: 1}}
 	w := &waiter{}
-	if _, wait := q.take(w); !wait {
+	if q.take(w); !w.waits {
 		t.Fatal("a second connection")
 	}
 	q.freeSlot()
@@ -91,7 +91,7 @@ func TestFreeSlot(t *testing.T) {
 	first, second := &waiter{}, &waiter{}
 	q.take(first)
 	q.open = 0
-	if _, wait := q.take(second); !wait || first.state != handed || second.state != inLine {
+	if q.take(second); !second.waits || first.state != handed || second.state != inLine {
 		t.Error("the second is before the first")
 	}
 }

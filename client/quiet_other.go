@@ -11,4 +11,6 @@ func newPeeker(net.Conn) *peeker { return nil }
 
 func (*peeker) peek() bool { return true }
 
+func (*peeker) write([]byte) int { return 0 }
+
 func (*peeker) request([]byte) (int, bool) { return 0, false }

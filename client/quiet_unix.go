@@ -11,11 +11,12 @@ import (
 type peeker struct {
 	raw  syscall.RawConn
 	look func(fd uintptr)
+	put  func(fd uintptr) (done bool) // of write
 	step func(fd uintptr) (done bool) // of request
 
 	arrived bool
 	asked   bool   // out was written, or could not be
-	out     []byte // what step is to write
+	out     []byte // what put is to write
 	n       int    // octets of it that were written
 }
 
@@ -35,6 +36,11 @@ func newPeeker(nc net.Conn) *peeker {
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		p.arrived = err != syscall.EAGAIN && err != syscall.EINTR
 	}
+	p.put = func(fd uintptr) bool {
+		n, _ := syscall.Write(int(fd), p.out)
+		p.n = max(n, 0)
+		return true
+	}
 	p.step = func(fd uintptr) bool {
 		if p.asked {
 			return true
@@ -43,8 +49,7 @@ func newPeeker(nc net.Conn) *peeker {
 		if p.look(fd); p.arrived {
 			return true
 		}
-		n, _ := syscall.Write(int(fd), p.out)
-		p.n = max(n, 0)
+		p.put(fd)
 		return p.n < len(p.out)
 	}
 	return p
@@ -53,6 +58,15 @@ func newPeeker(nc net.Conn) *peeker {
 // peek reports whether there are octets to read, or the end of them.
 func (p *peeker) peek() bool {
 	return p.raw.Control(p.look) != nil || p.arrived
+}
+
+// write writes what of out there is room for, without waiting and hence without a
+// deadline. What is left, and errors, are for an ordinary Write to find.
+func (p *peeker) write(out []byte) (n int) {
+	p.out, p.n = out, 0
+	p.raw.Write(p.put)
+	p.out = nil
+	return p.n
 }
 
 // request writes out, unless peek would report that there is something, and waits for

@@ -33,8 +33,9 @@ const unlimited = 1 << 30
 // its slot.
 const maxTurn = 10
 
-// join counts a call of Send by c, whose queue this is; false after close.
-func (q *queue) join(c *Client) bool {
+// join counts a call of Send by c, whose queue this is, and takes for w; false after
+// close.
+func (q *queue) join(c *Client, w *waiter) bool {
 	s := q.slots()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,6 +47,7 @@ func (q *queue) join(c *Client) bool {
 		s.maxOpen, s.maxIdle = unlimited, unlimited
 	}
 	q.arrive()
+	q.take(w)
 	return true
 }
 
