@@ -96,7 +96,7 @@ func writeRows(w io.Writer, rows [][]string) {
 
 // notes explains what the table does not show.
 func notes(all []caseResult, l load) []string {
-	var lines []string
+	var lines, again []string
 	if l.rounds < roundsToJudge {
 		lines = append(lines, fmt.Sprintf("?: goals are judged by %d rounds or more", roundsToJudge))
 	}
@@ -117,8 +117,11 @@ func notes(all []caseResult, l load) []string {
 			lines = append(lines, fmt.Sprintf("– in %s: no %s in %s", c.key, lacks, strings.Join(who, ", ")))
 		}
 		if c.disturbed() {
-			lines = append(lines, fmt.Sprintf("%s: measure again, other programs had %.0f %% of the CPUs", c.key, 100*c.others))
+			again = append(again, fmt.Sprintf("%s (%.0f %%)", c.key, 100*c.others))
 		}
+	}
+	if len(again) > 0 {
+		lines = append(lines, "measure again, other programs had their part of the CPUs: "+strings.Join(again, ", "))
 	}
 	return lines
 }

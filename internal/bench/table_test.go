@@ -41,7 +41,7 @@ func TestTable(t *testing.T) {
 	c := madeUp(1, rounds...)
 	c.others = 0.5
 	said := strings.Join(notes([]caseResult{c}, load{rounds: len(rounds)}), "\n")
-	if !strings.Contains(said, "– in x: no CHUNKING in smtp-sink") || !strings.Contains(said, "x: measure again, other programs had 50 %") {
+	if !strings.Contains(said, "– in x: no CHUNKING in smtp-sink") || !strings.Contains(said, "CPUs: x (50 %)") {
 		t.Errorf("notes: %s", said)
 	}
 	if got := string(benchmarkLines([]caseResult{c})); !strings.Contains(got, "\nBenchmarkMessage/case=x/by=ours 100 9.00 cpu-µs/msg 0.900 x-floor 100 msg/s\n") {
