@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 )
 
 // How the memory of a server is measured. Each round has fresh processes, whose
@@ -18,6 +19,10 @@ const (
 	idleConns    = 10_000
 	idlePerAddr  = 40 // below the 50 connections that our server allows an address
 	largeMessage = 25_000_000
+
+	// idleTime is how long connections have waited when memory is read: a server may
+	// give back in peace what it would need again in a moment.
+	idleTime = 5 * time.Second
 )
 
 // A memoryRow is a row of the table of memory.
@@ -80,7 +85,7 @@ func memoryOf(p peer) ([]float64, error) {
 }
 
 // idleMemory holds idleConns connections and returns how many KB of resident memory
-// each costs the server: after EHLO, and after a message.
+// each costs the server that waits: after EHLO, and after a message.
 func idleMemory(p peer, s security) (greeted, used float64, err error) {
 	k, err := startPeer(p, options{security: s, conns: idleConns + 100})
 	if err != nil {
@@ -104,6 +109,7 @@ func idleMemory(p peer, s security) (greeted, used float64, err error) {
 		if err := eachIdle(do); err != nil {
 			return 0, err
 		}
+		time.Sleep(idleTime)
 		n, err := k.resident()
 		return float64(n-before) / idleConns / 1024, err
 	}
