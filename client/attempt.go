@@ -150,12 +150,8 @@ func (c *Client) fill(ctx context.Context, old *Conn) (*Conn, error) {
 
 // reuse reports whether conn, which was idle, is still good.
 func (c *Client) reuse(conn *Conn) bool {
-	now := time.Now()
-	if c.queue.spent(conn, now) || !conn.quiet() {
+	if c.queue.spent(conn, time.Now()) || !conn.quiet() {
 		return false
-	}
-	if c.queue.limits.interval == 0 && c.Trace == nil { // neither pace nor a hook comes between
-		conn.takenAt = now
 	}
 	told := false
 	defer func() {

@@ -88,7 +88,6 @@ type Conn struct {
 	behind    *waiter         // whose envelope has been written behind the data
 	opened    time.Time
 	idleSince time.Time
-	takenAt   time.Time // when it stopped to be idle, if that is now; zero if not
 
 	home         *queue // of the Client that made it; nil if none did
 	older, newer *Conn  // its neighbours among all idle connections of the Client or Pool

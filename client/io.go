@@ -186,11 +186,7 @@ func (s *replySource) Read(p []byte) (int, error) {
 // await begins the wait for a reply.
 func (c *Conn) await() {
 	c.armed = true
-	now := c.takenAt
-	if c.takenAt = (time.Time{}); now.IsZero() {
-		now = time.Now()
-	}
-	c.replyBy = now.Add(c.wait)
+	c.replyBy = time.Now().Add(c.wait)
 	if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
 		c.extend()
 	}

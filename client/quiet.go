@@ -71,6 +71,7 @@ func (c *Conn) request(op string, p []byte, limit time.Duration) (n int, err err
 	}
 	c.buf = p[:0]
 	if n < len(p) {
+		c.waiting = false // it begins when all is written
 		var more int
 		more, err = c.send(op, p[n:], min(limit, c.cfg.Timeouts.DataBlock))
 		n += more
