@@ -14,7 +14,7 @@ const (
 	execHold        = `UPDATE queue_items SET held = ? WHERE message = ? AND n = ?`
 	execRetry       = `UPDATE queue_items SET due = ? WHERE message = ? AND n = ? AND due > ?`
 	execDeleteItem  = `DELETE FROM queue_items WHERE message = ? AND n = ?`
-	execDeleteLast  = `DELETE FROM queue_messages WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_items i WHERE i.message = queue_messages.id)`
+	execDeleteLast  = `DELETE FROM queue_messages WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_items i WHERE i.message = ?)`
 	execDeletePiece = `DELETE FROM queue_pieces WHERE message = ?`
 	execOutcome     = `INSERT INTO queue_outcomes (message, time, destination, status, recipient) VALUES (?, ?, ?, ?, ?)`
 )
@@ -134,7 +134,7 @@ func (c *change) delete(ctx context.Context, tx execer, r *entryRow, e *queue.En
 			return err
 		}
 	}
-	n, err := tx.exec(ctx, execDeleteLast, r.message.id)
+	n, err := tx.exec(ctx, execDeleteLast, r.message.id, r.message.id)
 	if err != nil || n == 0 {
 		return err
 	}

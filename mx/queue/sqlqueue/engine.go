@@ -54,6 +54,7 @@ type execer interface {
 // words are those in which dialects differ.
 type words struct {
 	greatest, least string // of several values
+	joinMessage     string // behind an item i, for its message m
 	lock            string // at the end of a SELECT of items that are to be changed
 	lockMessage     string // asked before the last item of a message is looked for; "" for nothing
 	// skew returns what to add to a time that is stored; nil for nothing.

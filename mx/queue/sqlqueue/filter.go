@@ -35,10 +35,10 @@ func (s *Store) ranges(f *queue.Filter) iter.Seq[span] {
 // pageQuery returns the query for the next page of a span. What it does not look
 // at, Filter.Match does. It goes by the key whatever else would help: otherwise each
 // page would have to be sorted.
-func pageQuery(f *queue.Filter, from *span, lock string) (string, []any) {
+func pageQuery(w *words, f *queue.Filter, from *span, lock string) (string, []any) {
 	var b strings.Builder
 	b.WriteString(`SELECT ` + itemColumns + `, ` + messageColumns + `
-		FROM queue_items i JOIN queue_messages m ON m.id = i.message
+		FROM queue_items i ` + w.joinMessage + `
 		WHERE (i.message, i.n) > (?, ?) AND i.message <= ?`)
 	args := []any{from.after.message, from.after.n, from.last}
 	if f.Destination != "" {

@@ -125,6 +125,8 @@ var pgWords = words{
 	greatest: "greatest",
 	least:    "least",
 	lock:     ` FOR UPDATE OF i`,
+	// OFFSET 0 keeps it as it is written: see pgLeased.
+	joinMessage: `CROSS JOIN LATERAL (SELECT * FROM queue_messages WHERE id = i.message OFFSET 0) m`,
 	// Whoever takes the last item of a message away has to see what others, who have
 	// taken the one before, have committed: what a statement sees was settled when it
 	// began, and this one lasts until they have.

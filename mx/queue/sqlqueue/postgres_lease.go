@@ -18,11 +18,12 @@ func pgTake(where, order string) string {
 			ORDER BY ` + order + ` LIMIT $1 FOR UPDATE SKIP LOCKED
 		), i AS (
 			UPDATE queue_items u SET token = u.token + 1, leased = $2 FROM p WHERE u.message = p.message AND u.n = p.n
+			AND u.message = ANY(ARRAY(SELECT p.message FROM p)) -- see pgLeased
 			RETURNING u.*
 		), t AS (
 			` + pgTotals + `SELECT $3::integer, 0, 0, 0, 0, count(*) FROM p WHERE p.leased = 0 HAVING count(*) > 0` + pgTotalsAdd + `
 		)
-		SELECT ` + itemColumns + `, ` + messageColumns + ` FROM i JOIN queue_messages m ON m.id = i.message`
+		SELECT ` + itemColumns + `, ` + messageColumns + ` FROM i ` + pgWords.joinMessage
 }
 
 var (
@@ -84,12 +85,9 @@ func (e *postgres) extend(ctx context.Context, until int64, leases []queue.Lease
 	return lost, nil
 }
 
-const pgExtend = `WITH s AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+var pgExtend = `WITH s AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 	p AS MATERIALIZED (
-		SELECT i.message, i.n FROM s, unnest($2::bigint[], $3::integer[], $4::bigint[]) AS l (message, n, token)
-		JOIN queue_items i ON i.message = l.message AND i.n = l.n
-		WHERE i.token = l.token AND i.leased <> 0
-		ORDER BY i.message, i.n FOR UPDATE OF i
+		SELECT i.message, i.n FROM s, ` + pgLeased("$2", "$3", "$4") + `
 	)
-	UPDATE queue_items u SET leased = $1 FROM p WHERE u.message = p.message AND u.n = p.n
+	UPDATE queue_items u SET leased = $1 FROM p WHERE u.message = p.message AND u.n = p.n AND u.message = ANY($2)
 	RETURNING u.message, u.n, u.token`

@@ -76,19 +76,28 @@ type itemKey struct{ message, n int64 }
 
 func (s *settlement) key() itemKey { return itemKey{int64(s.Lease.Message), int64(s.Lease.N)} }
 
-// pgMine locks the items whose leases, in the first three arguments, are still
-// good, in the order of their keys.
-const pgMine = `SELECT i.message, i.n, i.held, i.alone FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS l (message, n, token)
-	JOIN queue_items i ON i.message = l.message AND i.n = l.n
-	WHERE i.token = l.token AND i.leased <> 0
-	ORDER BY i.message, i.n FOR UPDATE OF i`
+// pgLeased locks the items whose leases, in arrays that are arguments, are still good,
+// in the order of their keys.
+//
+// It joins by LATERAL with a subquery that nothing can be pulled out of, and who then
+// changes the items says in a condition of their table alone of which messages they
+// are. Both tell the planner which index to use. If it takes a table for empty, because
+// it was when it was last analyzed, all ways to join it are the same to it, those that
+// read all of it too.
+func pgLeased(message, n, token string) string {
+	return `(SELECT * FROM unnest(` + message + `::bigint[], ` + n + `::integer[], ` + token + `::bigint[]) AS l (message, n, token)
+		ORDER BY l.message, l.n) l
+	CROSS JOIN LATERAL (SELECT message, n, held, alone FROM queue_items
+		WHERE message = l.message AND n = l.n AND token = l.token AND leased <> 0 FOR UPDATE) i`
+}
 
-const pgSettleShort = `WITH mine AS MATERIALIZED (` + pgMine + `),
+var pgSettleShort = `WITH mine AS MATERIALIZED (SELECT i.message, i.n, i.alone FROM ` + pgLeased("$1", "$2", "$3") + `),
 	items AS (DELETE FROM queue_items i USING mine a WHERE i.message = a.message AND i.n = a.n AND a.alone = 1
+		AND i.message = ANY($1)
 		RETURNING i.held),
-	messages AS (DELETE FROM queue_messages m USING mine a WHERE m.id = a.message AND a.alone = 1
+	messages AS (DELETE FROM queue_messages m WHERE m.id = ANY(ARRAY(SELECT a.message FROM mine a WHERE a.alone = 1))
 		RETURNING m.id, m.size, m.body IS NULL AS pieces),
-	pieces AS (DELETE FROM queue_pieces p USING messages m WHERE m.pieces AND p.message = m.id),
+	pieces AS (DELETE FROM queue_pieces p WHERE p.message = ANY(ARRAY(SELECT m.id FROM messages m WHERE m.pieces))),
 	outcomes AS (INSERT INTO queue_outcomes (message, time, destination, status, recipient)
 		SELECT o.message, o.time, o.destination, o.status, o.recipient
 		FROM unnest($5::bigint[], $6::integer[], $7::bigint[], $8::bytea[], $9::integer[], $10::bytea[])
@@ -127,6 +136,8 @@ func (e *postgres) settleShort(ctx context.Context, c *pgConn, all []*settlement
 	}
 	return others, err
 }
+
+var pgMine = `SELECT i.message, i.n, i.held, i.alone FROM ` + pgLeased("$1", "$2", "$3")
 
 // settleLong settles whatever there may be.
 func (e *postgres) settleLong(ctx context.Context, x pgExecer, of pgMark, all []*settlement) error {
@@ -175,11 +186,11 @@ func (e *postgres) settleLong(ctx context.Context, x pgExecer, of pgMark, all []
 		query   string
 	}{
 		{gone, `DELETE FROM queue_items i USING unnest($1::bigint[], $2::integer[]) AS l (message, n)
-			WHERE i.message = l.message AND i.n = l.n`},
+			WHERE i.message = l.message AND i.n = l.n AND i.message = ANY($1)`},
 		{left, `UPDATE queue_items i SET leased = 0, recipients = l.recipients, due = l.due, warn = l.warn, attempts = l.attempts
 			FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::bigint[], $5::bigint[], $6::integer[])
 				AS l (message, n, recipients, due, warn, attempts)
-			WHERE i.message = l.message AND i.n = l.n`},
+			WHERE i.message = l.message AND i.n = l.n AND i.message = ANY($1)`},
 		{outcomes, `INSERT INTO queue_outcomes (message, time, destination, status, recipient)
 			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::integer[], $5::bytea[])`},
 	} {
@@ -211,9 +222,9 @@ func (e *postgres) deleteMessages(ctx context.Context, x pgExecer, ids pgArrays,
 	var n, bytes int64
 	rows, err := x.x.QueryContext(ctx, `WITH messages AS (
 			DELETE FROM queue_messages m WHERE m.id = ANY($1::bigint[])
-			AND NOT EXISTS (SELECT 1 FROM queue_items i WHERE i.message = m.id)
+			AND NOT EXISTS (SELECT 1 FROM queue_items i WHERE i.message = m.id OFFSET 0)
 			RETURNING m.id, m.size, m.body IS NULL AS pieces
-		), pieces AS (DELETE FROM queue_pieces p USING messages m WHERE m.pieces AND p.message = m.id)
+		), pieces AS (DELETE FROM queue_pieces p WHERE p.message = ANY(ARRAY(SELECT m.id FROM messages m WHERE m.pieces)))
 		SELECT count(*), coalesce(sum(size), 0)::bigint FROM messages`, args...)
 	err = each(rows, err, func() error { return nil }, &n, &bytes)
 	t.messages -= n
@@ -221,7 +232,7 @@ func (e *postgres) deleteMessages(ctx context.Context, x pgExecer, ids pgArrays,
 	return err
 }
 
-// leaseArrays returns the arguments of pgMine.
+// leaseArrays returns the arguments of pgLeased.
 func leaseArrays(all []*settlement) pgArrays {
 	columns := make(pgArrays, 3)
 	for _, s := range all {

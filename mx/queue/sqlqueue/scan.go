@@ -62,7 +62,7 @@ func (s *Store) page(ctx context.Context, f *queue.Filter, from *span) (page []*
 // eachEntry calls do for the entries of the next page that match, and moves from
 // behind it.
 func eachEntry(ctx context.Context, q querier, w *words, f *queue.Filter, from *span, lock string, do func(*entryRow, *queue.Entry) error) (more bool, err error) {
-	query, args := pageQuery(f, from, lock)
+	query, args := pageQuery(w, f, from, lock)
 	rows, err := q.query(ctx, query, args...)
 	var found []entryRow
 	var r entryRow

@@ -28,7 +28,7 @@ type sqliteEngine struct {
 	}
 }
 
-var sqliteWords = &words{greatest: "max", least: "min"}
+var sqliteWords = &words{greatest: "max", least: "min", joinMessage: "JOIN queue_messages m ON m.id = i.message"}
 
 // errSuperseded says that somebody else has opened the queue. It is better to do
 // nothing than to deliver everything twice.
