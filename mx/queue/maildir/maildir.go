@@ -25,7 +25,10 @@ import (
 // A message is delivered when it is on disk: its octets, its name and the folders
 // above. Its name is made of its queue.ID, so that one that comes again, because
 // the first delivery could not be recorded, replaces itself in the folder new.
-type Dir struct{ root *os.Root }
+type Dir struct {
+	root    *os.Root
+	syncDir func(*os.File) error // a test looks on
+}
 
 // Open returns the Dir at a path, which must be there. Close it.
 func Open(dir string) (*Dir, error) {
@@ -33,7 +36,7 @@ func Open(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{root}, nil
+	return &Dir{root, syncDir}, nil
 }
 
 // Close ends the use of d.

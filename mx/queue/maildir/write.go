@@ -100,17 +100,22 @@ func (l *lineEnds) flush() error {
 	return nil
 }
 
-// create makes the folders of a mailbox that has none, new at last.
+// create makes the folders of a mailbox that has none. The last is cur: if that is
+// there, the names of the others and of all folders above are on disk, even if whoever
+// made them was ended in the middle.
 func (d *Dir) create(box string) error {
-	if _, err := d.root.Stat(path.Join(box, "new")); err == nil {
+	if _, err := d.root.Stat(path.Join(box, "cur")); err == nil {
 		return nil
 	}
-	for _, sub := range []string{"tmp", "cur", "new"} {
+	for _, sub := range []string{"tmp", "new"} {
 		if err := d.root.MkdirAll(path.Join(box, sub), 0o700); err != nil {
 			return err
 		}
 	}
-	return errors.Join(d.sync(box), d.sync(path.Dir(box)), d.sync("."))
+	if err := errors.Join(d.sync(box), d.sync(path.Dir(box)), d.sync(".")); err != nil {
+		return err
+	}
+	return d.root.MkdirAll(path.Join(box, "cur"), 0o700)
 }
 
 // sync makes the names in a folder durable.
@@ -119,5 +124,5 @@ func (d *Dir) sync(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(syncDir(file), file.Close())
+	return errors.Join(d.syncDir(file), file.Close())
 }
