@@ -17,9 +17,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/mx/queue"
+	"github.com/postrider/postrider/smtp"
 )
 
 // A Command is one call of the program. Open must be given.
@@ -128,8 +130,14 @@ func (w *what) flags(name string) *flag.FlagSet {
 		return err
 	})
 	flags.StringVar(&w.Destination, "destination", "", "`word` that list shows")
-	flags.StringVar(&w.From, "from", "", "`address` or @domain of the sender; <> is that of notifications")
-	flags.StringVar(&w.To, "to", "", "`address` or @domain of a recipient")
+	flags.Func("from", "`address` or @domain of the sender; <> is that of notifications", func(s string) (err error) {
+		w.From, err = pattern(s, smtp.ParseReversePath, smtp.ReversePath.String)
+		return err
+	})
+	flags.Func("to", "`address` or @domain of a recipient", func(s string) (err error) {
+		w.To, err = pattern(s, smtp.ParseForwardPath, smtp.ForwardPath.String)
+		return err
+	})
 	flags.BoolVar(&w.Held, "held", false, "what is held")
 	flags.BoolVar(&w.Waiting, "waiting", false, "what is not held")
 	flags.DurationVar(&w.older, "older", 0, "what arrived so long ago, such as 24h")
@@ -140,6 +148,19 @@ func (w *what) flags(name string) *flag.FlagSet {
 }
 
 // filtered reports whether a flag says which messages are meant.
+// pattern reads an address, in angle brackets or without, as queue.Filter has it: what
+// is none would match nothing.
+func pattern[T any](s string, parse func(string) (T, error), write func(T) string) (string, error) {
+	if domain, ok := strings.CutPrefix(s, "@"); ok && domain != "" {
+		return s, nil
+	}
+	path, err := parse(s)
+	if s = write(path); s != "<>" {
+		s = s[1 : len(s)-1]
+	}
+	return s, err
+}
+
 func (w *what) filtered() bool {
 	return len(w.Messages) > 0 || w.Destination+w.From+w.To != "" || w.Held || w.Waiting || w.older > 0
 }

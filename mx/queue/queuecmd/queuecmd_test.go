@@ -3,12 +3,14 @@ package queuecmd_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/postrider/postrider/internal/leaktest"
 	"github.com/postrider/postrider/mx/queue"
@@ -104,12 +106,29 @@ B waiting 2026-02-03T05:05:06Z 3 14 <> <` + "\u00fc" + ` @example.net> example.n
 		args  string
 	}{
 		{3, "outcomes"}, {2, "outcomes -id " + a}, {3, "outcomes -id " + b + " -id " + a}, {0, "outcomes -to B@example.org"},
-		{1, "outcomes -to b@EXAMPLE.org"}, {2, "outcomes -to @example.org"}, {1, "outcomes -destination example.net"}, {2, "outcomes -limit 2"},
+		{1, "outcomes -to b@EXAMPLE.org"}, {2, "outcomes -to @example.org"}, {1, "outcomes -to <a@example.org>"}, {1, "outcomes -destination example.net"}, {2, "outcomes -limit 2"},
 	} {
 		got := run(t, s, 0, strings.Fields(tt.args)...)
 		if n := strings.Count(got, " deleted "); n != tt.lines {
 			t.Errorf("%s: %d lines, want %d\n%s", tt.args, n, tt.lines, got)
 		}
+	}
+}
+
+// What a terminal would obey stands there as an escape that says the same.
+func TestJSONControls(t *testing.T) {
+	s := new(queue.Memory)
+	const destination = "\u009b\u202e\U000e0041\u00fc\x7f"
+	put(t, s, "", map[string][]string{destination: {"a@example.net"}})
+	got := run(t, s, 0, "list", "-json")
+	for _, r := range strings.TrimSuffix(got, "\n") {
+		if !unicode.IsGraphic(r) {
+			t.Errorf("%q in %s", r, got)
+		}
+	}
+	var row struct{ Destination string }
+	if err := json.Unmarshal([]byte(got), &row); err != nil || row.Destination != destination {
+		t.Errorf("%q, %v", row.Destination, err)
 	}
 }
 
@@ -124,6 +143,10 @@ func TestChange(t *testing.T) {
 		{"hold -older 24h", "hold 2\n"},
 		{"release -held -limit 1", "release 1\n"},
 		{"retry -to @example.net", "retry 1\n"},
+		{"hold -to <a@EXAMPLE.net>", "hold 1\n"},
+		{"hold -to postmaster", "hold 0\n"},
+		{"release -from <me@example.com>", "release 2\n"},
+		{"hold -from <ME@example.com>", "hold 0\n"},
 		{"delete -from @example.com", "delete 2\n"},
 	} {
 		if got := run(t, s, 0, strings.Fields(tt.args)...); !strings.Contains(got, tt.out) {
@@ -137,15 +160,19 @@ func TestUsage(t *testing.T) {
 	s := new(queue.Memory)
 	put(t, s, "me@example.com", map[string][]string{"example.org": {"a@example.org"}})
 	for args, want := range map[string]string{
-		"":                      "the verb is missing",
-		"lost":                  "there is no lost",
-		"delete":                "or -all",
-		"delete -limit 1":       "or -all",
-		"hold x":                "flags only",
-		"delete -all -id x":     "invalid value",
-		"delete -all -no":       "not defined",
-		"outcomes -from @a.org": "-id, -destination and -to",
-		"outcomes -held":        "-id, -destination and -to",
+		"":                       "the verb is missing",
+		"lost":                   "there is no lost",
+		"delete":                 "or -all",
+		"delete -limit 1":        "or -all",
+		"hold x":                 "flags only",
+		"delete -all -id x":      "invalid value",
+		"delete -all -no":        "not defined",
+		"outcomes -from @a.org":  "-id, -destination and -to",
+		"hold -from example.org": "invalid value",
+		"hold -from <a@b":        "invalid value",
+		"hold -from @":           "invalid value",
+		"hold -to <>":            "invalid value",
+		"outcomes -held":         "-id, -destination and -to",
 	} {
 		if got := run(t, s, 64, strings.Fields(args)...); !strings.HasPrefix(got, "queue: ") || !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
 			t.Errorf("%q: %s", args, got)

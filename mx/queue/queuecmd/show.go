@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/mx/queue"
 	"github.com/postrider/postrider/smtp"
@@ -58,7 +60,7 @@ func outcomes(ctx context.Context, s queue.Store, w *what, row func(values ...an
 			switch {
 			case err != nil:
 				return err
-			case w.Destination != "" && o.Destination != w.Destination, w.To != "" && !isTo(o.Recipient, w.To):
+			case w.Destination != "" && o.Destination != w.Destination, !isTo(o.Recipient, w.To):
 				continue
 			case w.Limit > 0 && n == w.Limit:
 				return nil
@@ -72,11 +74,8 @@ func outcomes(ctx context.Context, s queue.Store, w *what, row func(values ...an
 
 // isTo matches as queue.Filter's To does.
 func isTo(p smtp.ForwardPath, want string) bool {
-	if domain, ok := strings.CutPrefix(want, "@"); ok {
-		return strings.EqualFold(p.Domain, domain)
-	}
-	m, err := smtp.ParseMailbox(want)
-	return err == nil && m.Equal(p.Mailbox)
+	f := queue.Filter{To: want}
+	return f.Match(&queue.Entry{Item: queue.Item{Recipients: queue.Recipients{{Recipient: smtp.Recipient{To: p}}}}})
 }
 
 // flushEvery is for how many lines the columns are as wide as each other: a queue may
@@ -121,7 +120,23 @@ func object(columns []string, values []any) []byte {
 		e.Encode(text(v))       // strings and numbers do not fail
 		b.Truncate(b.Len() - 1) // the line end
 	}
-	return append(b.Bytes(), '}')
+	return append(escaped(b.Bytes()), '}')
+}
+
+// escaped writes with escapes what a terminal would obey or not show, and JSON lets
+// pass: controls above ASCII and what turns the direction of text.
+func escaped(json []byte) []byte {
+	out := make([]byte, 0, len(json)+1)
+	for _, r := range string(json) {
+		if unicode.IsGraphic(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, "\\u%04x", unit)
+		}
+	}
+	return out
 }
 
 // text makes of a value what both forms show.
