@@ -3,6 +3,8 @@ package sqltest
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,6 +69,40 @@ func TestSQLiteAttachToNothing(t *testing.T) {
 	if err == nil {
 		s.Close()
 		t.Error("attached")
+	}
+}
+
+// A name that was mistyped makes no file.
+func TestSQLiteAttachMakesNoFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a %20#b")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "typo.db")
+	names := []string{path, path + "?_pragma=busy_timeout(1)", "file:" + strings.NewReplacer("%", "%25", "#", "%23").Replace(path) + "?cache=private"}
+	for _, dsn := range names {
+		s, err := sqlqueue.AttachDSN(t.Context(), dsn, nil)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || err.Error() != "sqlqueue: there is no queue "+path {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+	if files, _ := os.ReadDir(dir); len(files) > 0 {
+		t.Errorf("made: %v", files)
+	}
+	for _, dsn := range names {
+		s, err := sqlqueue.OpenDSN(t.Context(), dsn, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := sqlqueue.AttachDSN(t.Context(), dsn, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Close()
+		s.Close()
 	}
 }
 

@@ -1,9 +1,14 @@
 package sqlqueue
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 )
@@ -16,7 +21,7 @@ func OpenDSN(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	return openDSN(ctx, dsn, opts, false)
 }
 
-// AttachDSN is Attach as OpenDSN is Open.
+// AttachDSN is Attach as OpenDSN is Open. It makes no SQLite file that is not there.
 func AttachDSN(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	return openDSN(ctx, dsn, opts, true)
 }
@@ -34,6 +39,11 @@ func openDSN(ctx context.Context, dsn string, opts *Options, attach bool) (*Stor
 	if at < 0 {
 		return nil, fmt.Errorf("sqlqueue: open: no driver for %v is imported", d)
 	}
+	if path := fileOf(dsn); attach && d == SQLite && path != "" {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("sqlqueue: there is no queue %s", path)
+		}
+	}
 	db, err := sql.Open(drivers[d][at], dsn)
 	if err != nil {
 		return nil, fmt.Errorf("sqlqueue: open: %w", err)
@@ -44,4 +54,19 @@ func openDSN(ctx context.Context, dsn string, opts *Options, attach bool) (*Stor
 	}
 	own.CloseDB = true
 	return open(ctx, db, d, &own, attach)
+}
+
+// fileOf returns the file that the data source name of an SQLite database is of; "" if
+// it is of none, or of one that only SQLite can tell.
+func fileOf(dsn string) string {
+	path, _, _ := strings.Cut(dsn, "?")
+	if u, err := url.Parse(path); strings.HasPrefix(path, "file:") {
+		if path = ""; err == nil {
+			path = cmp.Or(u.Path, u.Opaque)
+		}
+	}
+	if strings.HasPrefix(path, ":") || strings.Contains(dsn, "mode=memory") {
+		return ""
+	}
+	return path
 }
