@@ -143,8 +143,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = errors.New("there are flags only, and -listen or -submission is needed; see -help")
 	case r.users == nil && (r.submission+r.submissions != "" || r.maildir != nil), (r.certFile == "") != (r.keyFile == ""), *port > 65535:
 		err = errors.New("-submission and -maildir need -users, -cert and -key each other, and no port is above 65535")
-	case len(r.domains) > 0 && r.hops[local] == nil && r.maildir == nil:
-		err = errors.New("-domains needs -lmtp or -maildir")
+	case r.hops[local] != nil && r.maildir != nil, len(r.domains) > 0 && r.hops[local] == nil && r.maildir == nil:
+		err = errors.New("-domains needs -lmtp or -maildir, and there is one of them at most")
 	}
 	for user := range r.users {
 		if to, bad := smtp.ParseMailbox(user); bad != nil || r.maildir != nil && r.isLocal(to.Domain) && !maildir.Fits(to) {

@@ -401,7 +401,7 @@ func TestMetrics(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"-listen"}, {"-listen", ":0", "more"}, {"-submission", ":0"}, {"-listen", ":0", "-domains", "example.org"},
-		{"-listen", ":0", "-maildir", t.TempDir()}, {"-listen", ":0", "-key", "k"}, {"-listen", ":0", "-cert", "c"}, {"-listen", ":0", "-port", "65561"},
+		{"-listen", ":0", "-maildir", t.TempDir()}, {"-listen", ":0", "-lmtp", "a:24", "-maildir", t.TempDir(), "-users", usersFile(t)}, {"-listen", ":0", "-key", "k"}, {"-listen", ":0", "-cert", "c"}, {"-listen", ":0", "-port", "65561"},
 		{"-listen", ":0", "-users", usersFile(t, "bob")}, {"-listen", ":0", "-domains", "example.org", "-maildir", t.TempDir(), "-users", usersFile(t, "b\u00fc@example.org")},
 		{"-listen", ":0", "-users", "nowhere"}, {"-listen", ":0", "-resolver", "x"}, {"queue"}, {"queue", "x"}, {"queue", "delete"},
 	} {
