@@ -64,12 +64,12 @@ func (c *conn) identify() (err error) {
 		c.veiled = p.client == nil
 	}
 	local, remote := c.raw.LocalAddr(), c.raw.RemoteAddr()
-	c.update(func(i *Info) {
-		if i.LocalAddr, i.RemoteAddr = local, remote; p != nil && !c.veiled {
-			i.ProxyAddr = p.Conn.RemoteAddr()
-			c.afar = !isLocal(i.ProxyAddr)
-		}
-	})
+	c.changeAddrs(local, remote)
+	if p != nil && !c.veiled {
+		proxy := p.Conn.RemoteAddr()
+		c.afar = !isLocal(proxy)
+		c.update(func(i *Info) { i.ProxyAddr = proxy })
+	}
 	if err == nil && c.raw == net.Conn(p) {
 		c.nc = p.Conn // there is nothing of the header left to read
 		c.in.Reset(c.nc, false)
@@ -108,7 +108,7 @@ func (c *conn) turnAway(refusal smtp.Reply) {
 	if isLimit {
 		c.observe(Event{Kind: LimitHit, Reply: refusal})
 	}
-	if _, isTLS := c.raw.(tlsConn); isTLS || c.info.RemoteAddr == nil && proxyUnder(c.raw) != nil {
+	if _, isTLS := c.raw.(tlsConn); isTLS || c.remote == nil && proxyUnder(c.raw) != nil {
 		return // it would take a handshake, or a header, to say anything
 	}
 	c.raw.SetWriteDeadline(time.Now().Add(time.Second))

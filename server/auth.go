@@ -71,8 +71,8 @@ func (c *conn) auth(arg []byte) {
 		c.refuse(reply(501, 5, 4, "AUTH needs a mechanism"))
 		return
 	}
-	c.mechanisms = c.srv.Auth.Mechanisms(&c.Conn)
-	if !slices.Contains(c.mechanisms, mech) {
+	c.changeMechanisms(c.srv.Auth.Mechanisms(&c.Conn))
+	if !slices.Contains(c.mechanisms(), mech) {
 		c.refuse(unknownAuthMech)
 		return
 	}

@@ -24,7 +24,7 @@ func (c *conn) bdat(arg []byte) {
 	c.state = chunking
 	r, err := c.receive()
 	if derr := c.drain(b, err); derr != nil {
-		if c.deferred.row != nil {
+		if c.deferred != nil {
 			// The loop runs it next, and it ends the transaction.
 			c.state = broken
 			c.observe(Event{Kind: MessageRefused, Size: b.received, Recipients: c.txn.recipients, Err: derr})
@@ -105,7 +105,7 @@ func (c *conn) nextChunk(b *body) error {
 		case row.traits&greets != 0 && smtp.ParseHello(string(arg)) != nil:
 			c.run(row, arg) // refused, so it ends nothing (RFC 5321 §4.1.4)
 		case row.traits&abandons != 0:
-			c.deferred.row, c.deferred.arg = row, bytes.Clone(arg)
+			c.deferred = &deferred{row, bytes.Clone(arg)}
 			return &BodyError{Err: errReset}
 		default:
 			c.run(row, arg)

@@ -26,7 +26,7 @@ func (c *conn) finish() {
 		c.guard(func() { c.session.Close(c.reason) })
 	}
 	c.ctx.end(context.Canceled)
-	if c.opened {
+	if c.announced {
 		c.guard(func() { c.observe(Event{Kind: ConnClosed, Err: c.reason}) })
 	}
 }

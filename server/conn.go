@@ -25,35 +25,21 @@ type tlsConn interface {
 // guards, belongs to the connection's goroutine.
 type conn struct {
 	Conn
-	srv     *Server
 	cfg     *config
 	counted netip.Prefix // what it is counted by, if it is
-	turned  bool         // there was no room for it
-	placed  bool         // it has one of the places of MaxTransactions
 	raw     net.Conn     // as accepted: deadlines and Close go here
 	nc      net.Conn     // what is read and written: raw, TLS over it, or what lies under its PROXY header
-	veiled  bool         // a proxy did not say whom it speaks for
-	afar    bool         // who speaks for the client is on another machine
 	in      wire.Input
 	out     []byte
 
-	ctx       *scope
-	session   Session
-	intercept intercept.Func
-	state     states
-	verb      smtp.Verb // of the command being run
-	offered   *offer
-	last      *command
-	greeted   bool
-	resting   bool // see rest
-	encrypted bool
-	authed    bool
-	forwarded bool // XFORWARD has come for the next mail transaction
-	txn       *transaction
-	deferred  struct { // a command that cut off a BDAT transaction, still to be run
-		row *command
-		arg []byte
-	}
+	ctx        *scope
+	session    Session
+	intercept  intercept.Func
+	verb       smtp.Verb // of the command being run
+	offered    *offer
+	last       *command
+	txn        *transaction
+	deferred   *deferred // still to be run
 	errs       int
 	refusals   int           // 4xx and 5xx since the last accepted message, if Limits.Tarpit is set
 	owed       time.Duration // how long the next write is to be held back
@@ -62,15 +48,26 @@ type conn struct {
 	messages   int
 	domains    []string // of accepted recipients, if they are limited
 	authFails  int
-	opened     bool  // the observer knows of it
-	ended      bool  // no further command is read
-	aborted    bool  // nothing more is sent
-	late       bool  // a handler took longer than it may
-	utf8Reply  bool  // the command asked for replies in UTF-8
-	secretDue  bool  // AUTH was the last command: junk may be a response
-	unwelcome  bool  // sent away with 421
 	reason     error // for Session.Close; nil after QUIT
 	writeUntil time.Time
+
+	state     states
+	turned    bool // there was no room for it
+	placed    bool // it has one of the places of MaxTransactions
+	veiled    bool // a proxy did not say whom it speaks for
+	afar      bool // who speaks for the client is on another machine
+	announced bool // the observer knows of it
+	greeted   bool
+	resting   bool // see rest
+	encrypted bool
+	authed    bool
+	forwarded bool // XFORWARD has come for the next mail transaction
+	ended     bool // no further command is read
+	aborted   bool // nothing more is sent
+	late      bool // a handler took longer than it may
+	utf8Reply bool // the command asked for replies in UTF-8
+	secretDue bool // AUTH was the last command: junk may be a response
+	unwelcome bool // sent away with 421
 
 	mu        sync.Mutex
 	readUntil time.Time // the read deadline in force
@@ -79,18 +76,20 @@ type conn struct {
 	idle      bool      // waiting for a command outside of a mail transaction
 }
 
+// deferred is a command that cut off a BDAT transaction.
+type deferred struct {
+	row *command
+	arg []byte
+}
+
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, cfg: s.cfg, raw: nc, nc: nc, state: connected}
+	c := &conn{Conn: Conn{srv: s}, cfg: s.cfg, raw: nc, nc: nc, state: connected}
 	c.ctx = &scope{parent: s.base, limit: or(s.cfg.limits.HandlerTimeout, defaultHandlerTimeout)}
 	c.offered = s.cfg.nothing
 	var id [8]byte
 	binary.BigEndian.PutUint64(id[:], rand.Uint64())
-	c.info = Info{
-		ID:       base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:]),
-		Role:     s.Role,
-		Hostname: s.cfg.hostname,
-		Opened:   time.Now(),
-	}
+	c.id = base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:])
+	c.Conn.opened = time.Now()
 	return c
 }
 
@@ -125,7 +124,7 @@ func (c *conn) begin() bool {
 		}
 	}
 	c.intercept = intercept.From(c.ctx.parent)
-	c.opened = true
+	c.announced = true
 	c.observe(Event{Kind: ConnOpened})
 	if t, ok := c.nc.(tlsConn); ok {
 		if err := c.handshake(t); err != nil {
@@ -174,8 +173,8 @@ func (c *conn) loop() {
 			c.limit(handlerLate)
 			return
 		}
-		if d := c.deferred; d.row != nil {
-			c.deferred.row, c.deferred.arg = nil, nil
+		if d := c.deferred; d != nil {
+			c.deferred = nil
 			c.verb = d.row.verb
 			c.run(d.row, d.arg)
 			continue

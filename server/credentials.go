@@ -86,7 +86,7 @@ func (a *Credentials) Begin(ctx context.Context, c *Conn, mech string) (Exchange
 	for _, m := range scram.Mechanisms() {
 		if m.Name == mech {
 			x := &scramExchange{ctx: ctx, accounts: a, mech: m}
-			if slices.ContainsFunc(c.mechanisms, scram.IsPlus) { // an Authenticator around a may leave them out
+			if slices.ContainsFunc(c.mechanisms(), scram.IsPlus) { // an Authenticator around a may leave them out
 				x.bindings = bindings(c)
 			}
 			return x, nil

@@ -22,7 +22,7 @@ func (c *conn) hello(arg []byte) {
 	if c.state != connected {
 		c.resetSession(ResetHello)
 	}
-	c.update(func(i *Info) { i.Hello, i.HelloVerb = name, c.verb })
+	c.changeHello(name, c.verb)
 	c.state = ready
 	if c.verb == smtp.HELO {
 		c.offered = c.cfg.nothing

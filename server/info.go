@@ -15,9 +15,28 @@ import (
 // concurrent use and stays valid, though no longer changing, after the
 // connection has ended.
 type Conn struct {
-	mu   sync.Mutex
-	info Info
+	srv *Server
+	id  string // see Info, as for all below
 
+	mu            sync.Mutex
+	opened        time.Time
+	local, remote net.Addr
+	helloName     string
+	helloVerb     smtp.Verb
+	tls           *tls.ConnectionState
+	utf8          bool
+	more          *moreInfo // nil: all of it is zero
+}
+
+// moreInfo is what most connections need not remember while they are idle. It is
+// never changed but by taking another's place.
+type moreInfo struct {
+	proxyAddr  net.Addr
+	clientName string
+	mechanism  string
+	identity   string
+	forwarded  smtp.XForward
+	standsIn   bool
 	mechanisms []string // what AUTH chooses from, for its Authenticator
 }
 
@@ -25,17 +44,86 @@ type Conn struct {
 func (c *Conn) Info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.info
+	return c.known()
+}
+
+// known is called with mu held.
+func (c *Conn) known() Info {
+	i := Info{
+		ID: c.id, Opened: c.opened, LocalAddr: c.local, RemoteAddr: c.remote,
+		Hello: c.helloName, HelloVerb: c.helloVerb, TLS: c.tls, UTF8: c.utf8,
+	}
+	if c.srv != nil {
+		i.Role, i.Hostname = c.srv.Role, c.srv.cfg.hostname
+	}
+	if m := c.more; m != nil {
+		i.ProxyAddr, i.ClientName, i.Forwarded, i.standsIn = m.proxyAddr, m.clientName, m.forwarded, m.standsIn
+		i.Mechanism, i.Identity = m.mechanism, m.identity
+	}
+	return i
+}
+
+// update changes what is known. What most connections come to is changed
+// directly, see changeHello.
+func (c *Conn) update(f func(*Info)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.known()
+	f(&i)
+	c.local, c.remote, c.tls, c.utf8 = i.LocalAddr, i.RemoteAddr, i.TLS, i.UTF8
+	c.helloName, c.helloVerb = i.Hello, i.HelloVerb
+	mechanisms := c.mechanisms()
+	c.more = nil
+	if mechanisms != nil || i.ProxyAddr != nil || i.ClientName != "" || i.Mechanism != "" || i.Identity != "" || i.Forwarded != (smtp.XForward{}) || i.standsIn {
+		c.more = &moreInfo{i.ProxyAddr, i.ClientName, i.Mechanism, i.Identity, i.Forwarded, i.standsIn, mechanisms}
+	}
+}
+
+// mechanisms returns what AUTH chooses from, for the connection's goroutine.
+func (c *Conn) mechanisms() []string {
+	if c.more == nil {
+		return nil
+	}
+	return c.more.mechanisms
+}
+
+func (c *Conn) changeMechanisms(list []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var more moreInfo
+	if c.more != nil {
+		more = *c.more
+	}
+	more.mechanisms = list
+	c.more = &more
+}
+
+func (c *Conn) changeAddrs(local, remote net.Addr) {
+	c.mu.Lock()
+	c.local, c.remote = local, remote
+	c.mu.Unlock()
+}
+
+func (c *Conn) changeHello(name string, verb smtp.Verb) {
+	c.mu.Lock()
+	c.helloName, c.helloVerb = name, verb
+	c.mu.Unlock()
+}
+
+func (c *Conn) changeUTF8(asked bool) {
+	c.mu.Lock()
+	c.utf8 = asked
+	c.mu.Unlock()
 }
 
 // ID returns the connection's identifier, see Info.ID.
-func (c *Conn) ID() string { return c.info.ID }
+func (c *Conn) ID() string { return c.id }
 
 // RemoteAddr returns the client's address.
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.info.RemoteAddr
+	return c.remote
 }
 
 // RemoteIP returns the client's IP address without a zone, IPv4-mapped IPv6
@@ -46,21 +134,24 @@ func (c *Conn) RemoteIP() netip.Addr { return addrIP(c.RemoteAddr()) }
 func (c *Conn) Hello() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.info.Hello
+	return c.helloName
 }
 
 // TLS returns the state of the TLS connection, nil without TLS.
 func (c *Conn) TLS() *tls.ConnectionState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.info.TLS
+	return c.tls
 }
 
 // Identity returns whom the client authenticated as; empty before AUTH.
 func (c *Conn) Identity() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.info.Identity
+	if c.more == nil {
+		return ""
+	}
+	return c.more.identity
 }
 
 // LogValue makes a Conn a short group in a log.
@@ -70,12 +161,6 @@ func (c *Conn) LogValue() slog.Value {
 		return slog.GroupValue(slog.String("id", i.ID), slog.Any("remote", i.RemoteAddr), slog.Any("proxy", i.ProxyAddr))
 	}
 	return slog.GroupValue(slog.String("id", i.ID), slog.Any("remote", i.RemoteAddr))
-}
-
-func (c *Conn) update(f func(*Info)) {
-	c.mu.Lock()
-	f(&c.info)
-	c.mu.Unlock()
 }
 
 // Info is a snapshot of a connection.

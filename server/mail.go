@@ -54,6 +54,6 @@ func (c *conn) mail(arg []byte) {
 	c.messages++
 	c.txn, c.state = t, mailed
 	if t.utf8 {
-		c.update(func(i *Info) { i.UTF8 = true })
+		c.changeUTF8(true)
 	}
 }

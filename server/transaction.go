@@ -65,7 +65,7 @@ func (c *conn) endTransaction(why ResetReason) {
 	t.releaseBody()
 	defer t.end(context.Canceled)
 	if t.utf8 {
-		defer c.update(func(i *Info) { i.UTF8 = false })
+		defer c.changeUTF8(false)
 	}
 	c.session.Reset(t, why)
 	c.forgetForwarded()

@@ -44,9 +44,9 @@ func (c *conn) xclient(arg []byte) {
 	c.ctx.end(context.Canceled)
 	c.ctx = &scope{parent: c.ctx.parent, limit: c.ctx.limit}
 
-	c.afar = c.afar || !isLocal(c.info.RemoteAddr)
+	c.afar = c.afar || !isLocal(c.remote)
 	c.update(func(i *Info) { i.speakFor(x) })
-	c.offered, c.authed = c.cfg.nothing, c.info.Identity != ""
+	c.offered, c.authed = c.cfg.nothing, c.Identity() != ""
 	c.state, c.greeted = connected, false
 	c.messages, c.domains = 0, nil               // LIMITS counts by session (RFC 9422); what wears patience counts on
 	if refusal := c.admit(); refusal.Code != 0 { // a trusted client was not counted before

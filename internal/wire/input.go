@@ -47,16 +47,16 @@ var (
 // there are octets in it: a connection that waits for its peer costs none.
 // An Input is used by one goroutine, and must not be copied.
 type Input struct {
-	conn    net.Conn
-	parker  parker
-	encrypt bool // conn is a TLS connection: wait with a one-octet read
+	conn     net.Conn
+	parker   parker
+	encrypt  bool // conn is a TLS connection: wait with a one-octet read
+	overlong bool // the rest of an over-long line is still to be dropped
 
-	buf      []byte  // nil, or no longer than what is unread, while idle
-	r, w     int     // unread octets are buf[r:w]
-	scanned  int     // octets behind r known to hold no LF
-	overlong bool    // the rest of an over-long line is still to be dropped
-	head     [8]byte // how that line began
-	little   [8]byte // serves as buf while that holds little, see trim
+	buf     []byte  // nil, or no longer than what is unread, while idle
+	r, w    int     // unread octets are buf[r:w]
+	scanned int     // octets behind r known to hold no LF
+	head    [8]byte // how an over-long line began
+	little  [8]byte // serves as buf while that holds little, see trim
 }
 
 // Reset makes in read from conn. Octets still unread are dropped and their
