@@ -26,6 +26,7 @@ type config struct {
 	rows        []*smtp.Extension // of the application, for the parsers
 	table       []command
 	verbs       map[smtp.Verb]*command // the rows of table and those of the application's verbs
+	often       [4]*command            // those of a message, see row
 	handlers    map[smtp.Verb]VerbFunc // of the application's verbs
 	extensions  []Extension            // Server.Extensions, each with its Keyword
 	trusted     []netip.Prefix
@@ -114,6 +115,17 @@ func (s *Server) newConfig() (*config, error) {
 	cfg.offers = make(map[offerKey]*offer)
 	cfg.nothing = &offer{line: cfg.maxLine(nil, smtp.NOOP)}
 	return cfg, nil
+}
+
+// row returns the row of a verb, nil if there is none. To compare with four verbs
+// costs less than to look one up.
+func (cfg *config) row(verb smtp.Verb) *command {
+	for _, row := range &cfg.often {
+		if row.verb == verb {
+			return row
+		}
+	}
+	return cfg.verbs[verb]
 }
 
 func or8(p, otherwise Policy) Policy {

@@ -37,7 +37,6 @@ type conn struct {
 	intercept  intercept.Func
 	verb       smtp.Verb // of the command being run
 	offered    *offer
-	last       *command
 	txn        *transaction
 	deferred   *deferred // still to be run
 	errs       int
@@ -216,11 +215,7 @@ func (c *conn) row(line []byte, err error) (*command, []byte) {
 		return nil, nil
 	}
 	verb, arg, known := smtp.ParseVerb(line)
-	row := c.last // a run of RCPT need not be looked up
-	if row == nil || row.verb != verb {
-		row = c.cfg.verbs[verb]
-		c.last = row
-	}
+	row := c.cfg.row(verb)
 	if !known && len(c.cfg.handlers) > 0 {
 		word, rest := smtp.CutVerb(line)
 		if row = c.cfg.verbs[smtp.Verb(bytes.ToUpper(word))]; row != nil {

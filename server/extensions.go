@@ -46,6 +46,7 @@ func (cfg *config) addExtensions(extensions []Extension) error {
 	for i := range cfg.table {
 		cfg.verbs[cfg.table[i].verb] = &cfg.table[i]
 	}
+	cfg.often = [...]*command{cfg.verbs[smtp.RCPT], cfg.verbs[smtp.MAIL], cfg.verbs[smtp.DATA], cfg.verbs[smtp.BDAT]}
 	for _, x := range extensions {
 		if x.Keyword == "" && x.Row != nil {
 			x.Keyword = x.Row.Keyword

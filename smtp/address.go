@@ -263,8 +263,13 @@ func appendLocal(dst []byte, local string) []byte {
 
 // appendDomain replaces what could end the path or the line.
 func appendDomain(dst []byte, domain string) []byte {
+	plain := 0
+	for plain < len(domain) && (class[domain[plain]]&cHello != 0 || domain[plain] == '.') {
+		plain++
+	}
+	dst = append(dst, domain[:plain]...)
 	literal := domain[0] == '['
-	for i := 0; i < len(domain); {
+	for i := plain; i < len(domain); {
 		c := domain[i]
 		switch {
 		case class[c]&cHello != 0 || c == '.':
