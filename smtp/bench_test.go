@@ -188,6 +188,7 @@ func BenchmarkExaminer(b *testing.B) {
 		text := []byte("Subject: x\r\n\r\n" + strings.Repeat(line, 1<<20/len(line)))
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
 			for b.Loop() {
 				var e Examiner
 				e.Write(text)
