@@ -85,22 +85,25 @@ func TestListsThatAreNone(t *testing.T) {
 
 // What is asked, and that it is asked once a transaction.
 func TestQueries(t *testing.T) {
-	h := start(t, dnslist.Options{Lists: []dnslist.List{{Zone: "bl.example", Reason: true}}})
-	for range 2 {
-		h.play(t, "192.0.2.10", mail, refused, refused, "C: RSET\nS: 250 ...", mail, refused)
-	}
-	entry := "10.2.0.192.bl.example A 1.0.0.127.bl.example A 10.2.0.192.bl.example TXT"
-	want := strings.TrimSpace(strings.Repeat(entry+" ", 4))
-	if got := strings.Trim(fmt.Sprint(h.zone.Queries()), "[]"); got != want {
-		t.Errorf("asked:\n%s\nwant:\n%s", got, want)
-	}
-	if r := h.reported(); len(r) != 4 || r[0].Action != dnslist.Refuse || r[0].Score != 1 || r[0].Outcomes[0].Addrs[0] != netip.MustParseAddr("127.0.0.2") {
-		t.Errorf("reported: %+v", r)
-	}
-	h.stop()
-	if got := h.noted(); got != "new mail<a@example.org> reset/RSET mail<a@example.org> reset/closed close new mail<a@example.org> reset/RSET mail<a@example.org> reset/closed close" {
-		t.Errorf("the Handler was asked: %s", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, dnslist.Options{Lists: []dnslist.List{{Zone: "bl.example", Reason: true}}})
+		for range 2 {
+			h.play(t, "192.0.2.10", mail, refused, refused, "C: RSET\nS: 250 ...", mail, refused)
+			synctest.Wait() // for the session to be over
+		}
+		entry := "10.2.0.192.bl.example A 1.0.0.127.bl.example A 10.2.0.192.bl.example TXT"
+		want := strings.TrimSpace(strings.Repeat(entry+" ", 4))
+		if got := strings.Trim(fmt.Sprint(h.zone.Queries()), "[]"); got != want {
+			t.Errorf("asked:\n%s\nwant:\n%s", got, want)
+		}
+		if r := h.reported(); len(r) != 4 || r[0].Action != dnslist.Refuse || r[0].Score != 1 || r[0].Outcomes[0].Addrs[0] != netip.MustParseAddr("127.0.0.2") {
+			t.Errorf("reported: %+v", r)
+		}
+		h.stop()
+		if got := h.noted(); got != "new mail<a@example.org> reset/RSET mail<a@example.org> reset/closed close new mail<a@example.org> reset/RSET mail<a@example.org> reset/closed close" {
+			t.Errorf("the Handler was asked: %s", got)
+		}
+	})
 }
 
 // Who is not checked, and that nobody is asked about them.

@@ -18,14 +18,16 @@ import (
 
 // ready is all the middleware there is, with options that let through what the
 // test below says. Chain joins the others.
-var ready = map[string]func(server.Handler) server.Handler{
-	"Greylist":  middleware.Greylist(middleware.GreylistOptions{}),
-	"RateLimit": middleware.RateLimit(middleware.RateLimitOptions{}),
-	"Recipients": middleware.Recipients(middleware.RecipientsOptions{
-		Domains: []string{"example.com"},
-	}),
-	"MaxHops":    middleware.MaxHops(0),
-	"Submission": middleware.Submission(middleware.SubmissionOptions{AddDate: true, AddMessageID: true, Owns: owns}),
+func ready() map[string]func(server.Handler) server.Handler {
+	return map[string]func(server.Handler) server.Handler{
+		"Greylist":  middleware.Greylist(middleware.GreylistOptions{}),
+		"RateLimit": middleware.RateLimit(middleware.RateLimitOptions{}),
+		"Recipients": middleware.Recipients(middleware.RecipientsOptions{
+			Domains: []string{"example.com"},
+		}),
+		"MaxHops":    middleware.MaxHops(0),
+		"Submission": middleware.Submission(middleware.SubmissionOptions{AddDate: true, AddMessageID: true, Owns: owns}),
+	}
 }
 
 // options is all that is optional on a session: how to see that it works.
@@ -61,7 +63,7 @@ func (complete) Greet() string { return "hello from within" }
 func TestEverythingWrapped(t *testing.T) {
 	var all []func(server.Handler) server.Handler
 	cases := map[string]func(server.Handler) server.Handler{}
-	for name, m := range ready {
+	for name, m := range ready() {
 		cases[name] = m
 		all = append(all, m, m)
 	}
@@ -139,7 +141,7 @@ func TestEverythingIsListed(t *testing.T) {
 			t.Errorf("%s: there are %v, and listed %v", what, found, listed)
 		}
 	}
-	same("middleware", functions, slices.Sorted(maps.Keys(ready)))
+	same("middleware", functions, slices.Sorted(maps.Keys(ready())))
 	same("options", interfaces, slices.Sorted(maps.Keys(options)))
 }
 
@@ -187,7 +189,7 @@ func embedsSession(i *ast.InterfaceType) bool {
 
 // A Handler that refuses a connection is left to do so.
 func TestRefusedConnection(t *testing.T) {
-	for name, m := range ready {
+	for name, m := range ready() {
 		for _, err := range []error{smtp.Reject(554, smtp.Enh(7, 1), "no"), errStore, nil} {
 			h := start(t, func(server.Handler) server.Handler {
 				return m(server.HandlerFunc(func(context.Context, *server.Conn) (server.Session, error) { return nil, err }))
