@@ -143,7 +143,11 @@ func TestSQLiteAttachUnderLoad(t *testing.T) {
 	}
 	// Those of example.net that are underway are held and released too.
 	f := queue.Filter{Destination: "example.net"}
-	for range 10 {
+	rounds := 10
+	if testing.Short() {
+		rounds = 2
+	}
+	for range rounds {
 		for _, do := range []queue.Action{queue.Hold, queue.Release, queue.Retry} {
 			if n, err := a.Change(t.Context(), f, do, time.Now()); err != nil || n < parked {
 				t.Errorf("%v: %d, %v", do, n, err)
@@ -170,6 +174,9 @@ func TestSQLiteAttachUnderLoad(t *testing.T) {
 // A listing that takes its time keeps no old state of the database alive, so the
 // log is used again.
 func TestSQLiteLogStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 30 MB")
+	}
 	path := newFile(t)
 	s := openStore(t, path, nil)
 	for range 500 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -62,6 +63,7 @@ func (k *keeper) spawn() {
 	args := append([]string{"-listen", "127.0.0.1:0", "-hostname", k.run(), "-insecure-local"}, k.args...)
 	k.cmd = exec.Command(program, args...)
 	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is the test's alone
+	k.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	k.cmd.Stderr = (*keeperLog)(k)
 	out, err := k.cmd.StdoutPipe()
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 
 var full = flag.Bool("full", false, "kill two hundred times and queue thousands of messages, which takes minutes")
 
-// program is the relay, built once.
+// program is the relay, built once, with the race detector if the test has it: a
+// race then ends the program, and the test fails.
 var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -27,7 +28,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "relay")
-	build := exec.Command("go", "build", "-o", program, "..")
+	build := exec.Command("go", "build", fmt.Sprintf("-race=%t", raced), "-o", program, "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %v\n%s", build, err, out)
 		return 1

@@ -23,6 +23,9 @@ func TestGuaranteeMemory(t *testing.T) {
 }
 
 func testMemory(t *testing.T, dsn func(t *testing.T) string) {
+	if raced {
+		t.Skip("the race detector has memory of its own")
+	}
 	const few, many = 8, 32
 	const limit = (many - few) << 20
 	for try := 1; ; try++ { // by what SQLite leaves unused it varies, up and down
