@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -120,13 +121,14 @@ func (s *testServer) sockets() map[string]func() *peer {
 	}
 }
 
+var stacks [4 << 20]byte // not on the heap, which a test measures
+
 // rested waits until n connections rest.
 func rested(t *testing.T, n int) {
 	t.Helper()
-	stacks := make([]byte, 1<<20)
 	for end := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
-		all := string(stacks[:runtime.Stack(stacks, true)])
-		if strings.Count(all, "wire.(*Input).Rest(") == n {
+		all := stacks[:runtime.Stack(stacks[:], true)]
+		if bytes.Count(all, []byte("wire.(*Input).Rest(")) == n {
 			return
 		}
 		if time.Now().After(end) {
