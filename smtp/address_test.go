@@ -426,3 +426,19 @@ func TestMailboxEqual(t *testing.T) {
 		}
 	}
 }
+
+func TestIsASCII(t *testing.T) {
+	for n := range 40 {
+		text := []byte(strings.Repeat("\x7f", n))
+		if !isASCII(string(text)) {
+			t.Errorf("%d octets of ASCII", n)
+		}
+		for i := range text {
+			text[i] = 0x80
+			if isASCII(string(text)) {
+				t.Errorf("%d octets, of which %d is not ASCII", n, i)
+			}
+			text[i] = 0
+		}
+	}
+}

@@ -103,16 +103,20 @@ func nonASCII(s string, i int) int {
 }
 
 func isASCII(s string) bool {
-	for ; len(s) >= 8; s = s[8:] {
-		if eight(s)&0x8080808080808080 != 0 {
-			return false
+	const high = 0x8080808080808080
+	var all uint64
+	if n := len(s); n >= 8 {
+		all = eight(s[n-8:]) // which overlap with the eights before
+		for ; n >= 8; n -= 8 {
+			all |= eight(s)
+			s = s[8:]
 		}
+		return all&high == 0
 	}
-	var all byte
 	for i := range len(s) {
-		all |= s[i]
+		all |= uint64(s[i])
 	}
-	return all < utf8.RuneSelf
+	return all&high == 0
 }
 
 // eight returns the first eight octets of s, which the compiler reads at once.
