@@ -210,27 +210,27 @@ type Info struct {
 // SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, LMTP and so on, and the UTF8SMTP
 // family (RFC 3848, RFC 6531 §4.3).
 func (i Info) Protocol() string {
-	word := "ESMTP"
+	if i.HelloVerb == smtp.HELO && i.Role != LMTP && !i.UTF8 {
+		return "SMTP"
+	}
+	// Whole words, since to put one together would be an allocation a message.
+	words := [...]string{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"}
 	switch {
 	case i.UTF8 && i.Role == LMTP:
-		word = "UTF8LMTP"
+		words = [...]string{"UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA"}
 	case i.UTF8:
-		word = "UTF8SMTP"
+		words = [...]string{"UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA"}
 	case i.Role == LMTP:
-		word = "LMTP"
-	case i.HelloVerb == smtp.HELO:
-		word = "SMTP"
+		words = [...]string{"LMTP", "LMTPS", "LMTPA", "LMTPSA"}
 	}
-	if word == "SMTP" {
-		return word
-	}
+	n := 0
 	if i.TLS != nil {
-		word += "S"
+		n = 1
 	}
 	if i.Identity != "" {
-		word += "A"
+		n += 2
 	}
-	return word
+	return words[n]
 }
 
 func addrIP(a net.Addr) netip.Addr {

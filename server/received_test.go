@@ -93,3 +93,12 @@ func BenchmarkReceived(b *testing.B) {
 		_ = received.String()
 	}
 }
+
+// The words of the trace field are there already, whatever the connection has.
+func TestProtocolAllocatesNothing(t *testing.T) {
+	i := server.Info{HelloVerb: smtp.EHLO, TLS: new(tls.ConnectionState), Identity: user}
+	word := ""
+	if n := testing.AllocsPerRun(100, func() { word = i.Protocol() }); n > 0 || word != "ESMTPSA" {
+		t.Errorf("%v allocations for %q", n, word)
+	}
+}
