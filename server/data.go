@@ -130,7 +130,7 @@ func (c *conn) limitHit(r smtp.Reply) {
 
 // cutShort ends a transaction, if there is one, whose data never came to its end.
 func (c *conn) cutShort(err error) {
-	if t := c.txn; t != nil {
+	if t := c.txn; t != nil && c.state != broken { // where it has been told of already
 		e := Event{Kind: MessageRefused, Recipients: t.recipients, Err: err}
 		if t.body != nil {
 			e.Size = t.body.received

@@ -203,6 +203,10 @@ func TestTooMuchToDiscard(t *testing.T) {
 		if n := len(replies); n == 0 || !strings.HasPrefix(replies[n-1], "421 4.3.4") {
 			t.Errorf("%q: %q", send, replies)
 		}
+		s.stop()
+		if events := s.events.take(); strings.Count(events, server.MessageRefused.String()) > 1 {
+			t.Errorf("%q: refused more than once:\n%s", send, events)
+		}
 	}
 }
 

@@ -114,8 +114,9 @@ type Limits struct {
 	CommandTimeout time.Duration
 	// DataTimeout is the length of the windows in which the progress of
 	// message data is judged: a window in which fewer octets than
-	// MinDataRate asks have come ends the connection with 421. If zero, 3
-	// minutes (RFC 5321 §4.5.3.2.5, which is the client's, gives the measure).
+	// MinDataRate asks have come ends the connection with 421. A window may be
+	// up to twice as long, with as much more to come in it. If zero, 3 minutes
+	// (RFC 5321 §4.5.3.2.5, which is the client's, gives the measure).
 	DataTimeout time.Duration
 	// MinDataRate is in octets per second. If zero, 100: a modem is ten times
 	// faster, a client that drips octets to hold a connection is not.
