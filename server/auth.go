@@ -208,7 +208,7 @@ func (c *conn) authRefused(err error) {
 	switch {
 	case errors.Is(err, ErrAbort):
 		c.answer(smtp.Reply{}, err, replyOK)
-	case c.authFails >= c.cfg.limits.MaxAuthFailures && !c.ended:
+	case int(c.authFails) >= c.cfg.limits.MaxAuthFailures && !c.ended:
 		c.limit(tooManyAuthFailures)
 	case done:
 	case errors.As(err, &malformed):

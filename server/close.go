@@ -123,7 +123,7 @@ func (c *conn) nudge() {
 	switch soon := time.Now().Add(handshakeGrace); {
 	case c.idle:
 		c.setReadDeadline(time.Unix(1, 0))
-	case c.shaking && soon.Before(c.readUntil):
+	case c.shaking && soon.Sub(c.opened) < c.readUntil:
 		c.setReadDeadline(soon)
 	}
 }

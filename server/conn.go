@@ -39,16 +39,16 @@ type conn struct {
 	offered    *offer
 	txn        *transaction
 	deferred   *deferred // still to be run
-	errs       int
-	refusals   int           // 4xx and 5xx since the last accepted message, if Limits.Tarpit is set
+	errs       int32
+	refusals   int32 // 4xx and 5xx since the last accepted message, if Limits.Tarpit is set
+	chat       int32
+	rejected   int32 // senders and recipients since the last accepted message
+	messages   int32
+	authFails  int32
 	owed       time.Duration // how long the next write is to be held back
-	chat       int
-	rejected   int // senders and recipients since the last accepted message
-	messages   int
-	domains    []string // of accepted recipients, if they are limited
-	authFails  int
-	reason     error // for Session.Close; nil after QUIT
-	writeUntil time.Time
+	domains    []string      // of accepted recipients, if they are limited
+	reason     error         // for Session.Close; nil after QUIT
+	writeUntil time.Duration // the write deadline in force, counted from opened
 
 	state     states
 	turned    bool // there was no room for it
@@ -69,10 +69,10 @@ type conn struct {
 	unwelcome bool // sent away with 421
 
 	mu        sync.Mutex
-	readUntil time.Time // the read deadline in force
-	nudged    bool      // Shutdown wants idle connections to go
-	shaking   bool      // in a TLS handshake
-	idle      bool      // waiting for a command outside of a mail transaction
+	readUntil time.Duration // the read deadline in force, counted from opened
+	nudged    bool          // Shutdown wants idle connections to go
+	shaking   bool          // in a TLS handshake
+	idle      bool          // waiting for a command outside of a mail transaction
 }
 
 // deferred is a command that cut off a BDAT transaction.

@@ -42,9 +42,8 @@ type delivery struct {
 	to         smtp.ForwardPath // the first recipient, for whom the transaction has room
 	toParams   *smtp.RcptParams
 	recipients []smtp.Recipient // all of them, if there are several
-	number     int
-
-	usual int // how many the last message with several had: likely as many as come now
+	number     int32
+	usual      int32 // how many the last message with several had: likely as many as come now
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {

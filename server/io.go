@@ -78,7 +78,7 @@ func (c *conn) awaitCommand() (staged bool, err error) {
 	if c.idle && c.nudged {
 		return false, os.ErrDeadlineExceeded
 	}
-	if left := time.Until(c.readUntil); left >= timeout && left <= timeout+slack {
+	if left := c.readUntil - time.Since(c.opened); left >= timeout && left <= timeout+slack {
 		return staged, nil
 	}
 	return staged, c.setReadDeadline(time.Now().Add(timeout + slack))
@@ -93,7 +93,7 @@ func (c *conn) commandTimeout() time.Duration {
 
 // setReadDeadline is called with mu held.
 func (c *conn) setReadDeadline(t time.Time) error {
-	c.readUntil = t
+	c.readUntil = t.Sub(c.opened)
 	return c.raw.SetReadDeadline(t)
 }
 
@@ -165,9 +165,9 @@ func (c *conn) flush() error {
 
 func (c *conn) send() error {
 	timeout := c.cfg.limits.WriteTimeout
-	if time.Until(c.writeUntil) < timeout/2 {
-		c.writeUntil = time.Now().Add(timeout)
-		c.raw.SetWriteDeadline(c.writeUntil)
+	if now := time.Since(c.opened); c.writeUntil-now < timeout/2 {
+		c.writeUntil = now + timeout
+		c.raw.SetWriteDeadline(c.opened.Add(c.writeUntil))
 	}
 	_, err := c.nc.Write(c.out)
 	if err != nil {

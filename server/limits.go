@@ -201,4 +201,4 @@ func (l *Limits) offered() string {
 }
 
 // over reports whether n is beyond limit; a negative limit is none.
-func over[T int | int64](n, limit T) bool { return limit >= 0 && n > limit }
+func over[N, L int32 | int | int64](n N, limit L) bool { return limit >= 0 && int64(n) > int64(limit) }

@@ -91,12 +91,12 @@ func (c *conn) openWindow(w *progress) error {
 	length := c.cfg.limits.DataTimeout
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if left := time.Until(c.readUntil); left <= 2*length && !c.readUntil.IsZero() {
-		now := c.readUntil.Add(-left)
+	age := time.Since(c.opened) // reads one clock, time.Now two
+	now := c.opened.Add(age)
+	if left := c.readUntil - age; left <= 2*length && c.readUntil != 0 {
 		*w = progress{start: now, end: now.Add(max(left, length)), early: left < length}
 		return nil
 	}
-	now := time.Now()
 	*w = progress{start: now, end: now.Add(length)}
 	return c.setReadDeadline(w.end)
 }

@@ -78,7 +78,8 @@ func (c *conn) setHandshakeDeadline() error {
 	}
 	deadline := time.Now().Add(timeout)
 	c.idle, c.shaking = false, true
-	c.readUntil, c.writeUntil = deadline, deadline
+	c.readUntil = deadline.Sub(c.opened)
+	c.writeUntil = c.readUntil
 	return c.raw.SetDeadline(deadline)
 }
 

@@ -13,10 +13,12 @@ const maxPause = time.Minute
 
 // owe notes that a refusal is to be held back, if the client has had its share.
 func (c *conn) owe(r smtp.Reply) {
-	if c.refusals++; c.refusals <= c.cfg.limits.TarpitAfter {
+	c.refusals++
+	beyond := int(c.refusals) - c.cfg.limits.TarpitAfter
+	if beyond <= 0 {
 		return
 	}
-	if c.refusals == c.cfg.limits.TarpitAfter+1 {
+	if beyond == 1 {
 		c.observe(Event{Kind: Tarpitted, Verb: c.verb, Reply: r})
 	}
 	c.owed = min(c.owed+c.cfg.limits.Tarpit, maxPause)
