@@ -69,14 +69,9 @@ func (c *Conn) bodyTogether(t *transaction) error {
 	if err != nil {
 		return c.fail(opData, err)
 	}
-	n, err := c.request(opData, p, c.limitOf(t))
+	n, err := c.request(opData, p, commands, c.limitOf(t))
 	t.sent = n == len(p)
-	if err != nil {
-		return err
-	}
-	c.traceWrote(p[:commands])
-	c.traceData(t.plan.size)
-	return nil
+	return err
 }
 
 // heldWriter appends to the connection's buffer.

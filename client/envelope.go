@@ -47,11 +47,9 @@ func (c *Conn) envelope(t *transaction) error {
 				return err
 			}
 		default:
-			p := c.buf
-			if _, err := c.request(t.verbOf(t.answered), p, c.limitOf(t)); err != nil {
+			if _, err := c.request(t.verbOf(t.answered), c.buf, len(c.buf), c.limitOf(t)); err != nil {
 				return err
 			}
-			c.traceWrote(p)
 		}
 	}
 }
@@ -146,6 +144,8 @@ func (c *Conn) limitOf(t *transaction) time.Duration {
 		return c.cfg.Timeouts.Mail
 	case t.answered < t.stepData():
 		return c.cfg.Timeouts.Rcpt
+	case t.plan.together: // the reply to BDAT
+		return c.cfg.Timeouts.DataEnd
 	}
 	return c.cfg.Timeouts.DataInit
 }

@@ -55,14 +55,19 @@ const notQuiet = "octets from the server that answer nothing, or its end"
 // errStale is what request returns for a connection that was not quiet.
 var errStale = errors.New("the connection is gone")
 
-// request is send for commands that are answered now, within limit. If quiet has left it to
-// look, nothing is written to a connection that is not good any more.
-func (c *Conn) request(op string, p []byte, limit time.Duration) (n int, err error) {
+// request is send for what is answered now, within limit, and shows it to the trace: so
+// many octets of commands, and message data behind them. If quiet has left it to look,
+// nothing is written to a connection that is not good any more.
+func (c *Conn) request(op string, p []byte, commands int, limit time.Duration) (n int, err error) {
 	if c.look != nil && c.gathers() {
 		c.wait, c.waiting = limit, true
 		c.await()
+		var wrote func()
+		if c.cfg.Trace != nil {
+			wrote = func() { c.traceRequest(p, commands) }
+		}
 		var arrived bool
-		n, arrived = c.look.request(p)
+		n, arrived = c.look.request(p, wrote)
 		if c.unseen && arrived {
 			c.outOfStep("idle", notQuiet)
 			return 0, errStale
@@ -72,9 +77,15 @@ func (c *Conn) request(op string, p []byte, limit time.Duration) (n int, err err
 	c.buf = p[:0]
 	if n < len(p) {
 		c.waiting = false // it begins when all is written
+		mayTake := c.cfg.Timeouts.DataBlock
+		if commands == len(p) {
+			mayTake = min(mayTake, limit)
+		}
 		var more int
-		more, err = c.send(op, p[n:], min(limit, c.cfg.Timeouts.DataBlock))
-		n += more
+		more, err = c.send(op, p[n:], mayTake)
+		if n += more; err == nil {
+			c.traceRequest(p, commands)
+		}
 	}
 	return n, err
 }

@@ -13,4 +13,4 @@ func (*peeker) peek() bool { return true }
 
 func (*peeker) write([]byte) int { return 0 }
 
-func (*peeker) request([]byte) (int, bool) { return 0, false }
+func (*peeker) request([]byte, func()) (int, bool) { return 0, false }

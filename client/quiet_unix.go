@@ -18,6 +18,7 @@ type peeker struct {
 	asked   bool   // out was written, or could not be
 	out     []byte // what put is to write
 	n       int    // octets of it that were written
+	wrote   func() // called by step when that is all; may be nil
 }
 
 // newPeeker returns nil if nc is no socket.
@@ -49,8 +50,13 @@ func newPeeker(nc net.Conn) *peeker {
 		if p.look(fd); p.arrived {
 			return true
 		}
-		p.put(fd)
-		return p.n < len(p.out)
+		if p.put(fd); p.n < len(p.out) {
+			return true
+		}
+		if p.wrote != nil {
+			p.wrote()
+		}
+		return false
 	}
 	return p
 }
@@ -69,15 +75,17 @@ func (p *peeker) write(out []byte) (n int) {
 	return p.n
 }
 
-// request writes out, unless peek would report that there is something, and waits for
-// octets to come. What is left to write, and errors, are for an ordinary Write and
-// Read to find.
+// request writes out, unless peek would report that there is something, calls wrote, if
+// that is not nil, and waits for octets to come. What is left to write, without a call,
+// and errors, are for an ordinary Write and Read to find.
 //
 // All of it happens in one call of the poller: octets that come after the look wake
 // it, and the reads that would only find that there is nothing yet are saved.
-func (p *peeker) request(out []byte) (n int, arrived bool) {
-	p.out, p.n, p.asked, p.arrived = out, 0, false, false
-	p.raw.Read(p.step)
-	p.out = nil
+func (p *peeker) request(out []byte, wrote func()) (n int, arrived bool) {
+	p.out, p.n, p.wrote, p.asked, p.arrived = out, 0, wrote, false, false
+	if p.raw.Read(p.step); !p.asked { // the deadline has just passed
+		p.arrived = p.peek()
+	}
+	p.out, p.wrote = nil, nil
 	return p.n, p.arrived
 }

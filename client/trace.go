@@ -57,6 +57,12 @@ func (c *Conn) traceWrote(p []byte) {
 	}
 }
 
+// traceRequest shows command lines, of so many octets, and message data behind them.
+func (c *Conn) traceRequest(p []byte, commands int) {
+	c.traceWrote(p[:commands])
+	c.traceData(int64(len(p) - commands))
+}
+
 func (c *Conn) traceData(octets int64) {
 	if c.cfg.Trace != nil && c.cfg.Trace.WroteData != nil && octets > 0 {
 		c.cfg.Trace.WroteData(c.info, octets)
