@@ -92,6 +92,37 @@ func TestPostgresPlans(t *testing.T) {
 	}
 }
 
+// Who holds, releases or deletes messages does not read their contents.
+func TestPostgresChangeReadsNoContent(t *testing.T) {
+	const messages, size = 20, 100_000
+	p := newPlace(t, pgtest.Start(t))
+	h := p.open(t, &sqlqueue.Options{InlineSize: 2 * size})
+	for range messages {
+		put(t, h, make([]byte, size), commitOf(time.Now(), "a.example"))
+	}
+	h.Close()
+	h.db.Close()
+	blocks := func() int64 {
+		p.ended(t)
+		return p.count(t, `SELECT coalesce(sum(toast_blks_read + toast_blks_hit), 0) FROM pg_statio_user_tables WHERE schemaname = current_schema()`)
+	}
+	before := blocks()
+	if before == 0 {
+		t.Error("contents do not stand beside their rows")
+	}
+	h = p.open(t, nil)
+	for _, do := range []queue.Action{queue.Hold, queue.Release} {
+		if n, err := h.Change(t.Context(), queue.Filter{}, do, time.Now()); n != messages || err != nil {
+			t.Errorf("%v: %d, %v", do, n, err)
+		}
+	}
+	h.Close()
+	h.db.Close()
+	if read := blocks() - before; read > messages {
+		t.Errorf("%d blocks of contents were read", read)
+	}
+}
+
 func leaseSome(t *testing.T, h *handle, now time.Time, late bool) []*queue.Leased {
 	t.Helper()
 	leased, err := h.Lease(t.Context(), queue.LeaseRequest{Destination: "d1.example", Late: late, Max: 10, Now: now, Until: now.Add(time.Minute)})
@@ -117,10 +148,17 @@ func extended(t *testing.T, h *handle, leased []*queue.Leased) []queue.Lease {
 // rowsRead is how many rows and entries of indexes were read in the place so far.
 func (p *pgPlace) rowsRead(t *testing.T) int64 {
 	t.Helper()
+	p.ended(t)
+	return p.count(t, `SELECT (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = current_schema()) +
+		(SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE schemaname = current_schema())`)
+}
+
+// ended waits until the connections of the store have ended, and their processes, which
+// tell then what they have read.
+func (p *pgPlace) ended(t *testing.T) {
+	t.Helper()
 	p.admin.SetMaxOpenConns(1)
 	eventually(t, "the connections of the store have ended, and their processes", func() bool {
 		return p.count(t, `SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`) == 0
 	})
-	return p.count(t, `SELECT (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = current_schema()) +
-		(SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE schemaname = current_schema())`)
 }

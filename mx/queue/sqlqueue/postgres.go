@@ -125,8 +125,9 @@ var pgWords = words{
 	greatest: "greatest",
 	least:    "least",
 	lock:     ` FOR UPDATE OF i`,
-	// OFFSET 0 keeps it as it is written: see pgLeased.
-	joinMessage: `CROSS JOIN LATERAL (SELECT * FROM queue_messages WHERE id = i.message OFFSET 0) m`,
+	// OFFSET 0 keeps it as it is written: see pgLeased. The body is not in it: FOR UPDATE
+	// makes a copy of all that is.
+	joinMessage: `CROSS JOIN LATERAL (SELECT ` + messageColumns + ` FROM queue_messages m WHERE m.id = i.message OFFSET 0) m`,
 	// Whoever takes the last item of a message away has to see what others, who have
 	// taken the one before, have committed: what a statement sees was settled when it
 	// began, and this one lasts until they have.
