@@ -79,13 +79,15 @@ func TestSQLiteAttachMakesNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "typo.db")
-	names := []string{path, path + "?_pragma=busy_timeout(1)", "file:" + strings.NewReplacer("%", "%25", "#", "%23").Replace(path) + "?cache=private"}
+	t.Chdir(filepath.Dir(dir))
+	escape := strings.NewReplacer("%", "%25", "#", "%23").Replace
+	names := []string{path, path + "?_pragma=busy_timeout(1)", "file:" + escape(path) + "?cache=private", "file:" + escape("a %20#b/typo.db")}
 	for _, dsn := range names {
 		s, err := sqlqueue.AttachDSN(t.Context(), dsn, nil)
 		if err == nil {
 			s.Close()
 		}
-		if err == nil || err.Error() != "sqlqueue: there is no queue "+path {
+		if err == nil || !strings.HasPrefix(err.Error(), "sqlqueue: there is no queue ") || !strings.HasSuffix(path, strings.TrimPrefix(err.Error(), "sqlqueue: there is no queue ")) {
 			t.Errorf("%s: %v", dsn, err)
 		}
 	}

@@ -58,3 +58,33 @@ func TestFoldersAreSynced(t *testing.T) {
 		}
 	}
 }
+
+// A mailbox that lacks a folder, because whoever made it was ended or somebody has
+// removed it, gets it back.
+func TestMissingFolders(t *testing.T) {
+	env, err := smtp.NewEnvelope("me@example.com", "a@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mx.Message{Envelope: env, Content: smtp.BytesContent([]byte("x"))}
+	ctx := queue.WithLeased(context.Background(), &queue.Leased{Message: &queue.Message{ID: 1}})
+	base := t.TempDir()
+	d, err := Open(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, missing := range []string{"", "tmp", "new", "cur"} {
+		if err := os.RemoveAll(filepath.Join(base, "example.org", "a", missing)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Deliver(ctx, "", m); err != nil {
+			t.Errorf("without %q: %v", missing, err)
+		}
+		for _, sub := range []string{"tmp", "new", "cur"} {
+			if _, err := os.Stat(filepath.Join(base, "example.org", "a", sub)); err != nil {
+				t.Errorf("without %q: %v", missing, err)
+			}
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/queue"
@@ -100,11 +101,15 @@ func (l *lineEnds) flush() error {
 	return nil
 }
 
-// create makes the folders of a mailbox that has none. The last is cur: if that is
-// there, the names of the others and of all folders above are on disk, even if whoever
-// made them was ended in the middle.
+// create makes the folders that a mailbox lacks. The last is cur: if that is there, the
+// names of the others and of all folders above are on disk, even if whoever made them
+// was ended in the middle.
 func (d *Dir) create(box string) error {
-	if _, err := d.root.Stat(path.Join(box, "cur")); err == nil {
+	missing := func(sub string) bool {
+		_, err := d.root.Stat(path.Join(box, sub))
+		return err != nil
+	}
+	if !slices.ContainsFunc([]string{"cur", "new", "tmp"}, missing) {
 		return nil
 	}
 	for _, sub := range []string{"tmp", "new"} {

@@ -147,7 +147,6 @@ func (w *what) flags(name string) *flag.FlagSet {
 	return flags
 }
 
-// filtered reports whether a flag says which messages are meant.
 // pattern reads an address, in angle brackets or without, as queue.Filter has it: what
 // is none would match nothing.
 func pattern[T any](s string, parse func(string) (T, error), write func(T) string) (string, error) {
@@ -161,6 +160,7 @@ func pattern[T any](s string, parse func(string) (T, error), write func(T) strin
 	return s, err
 }
 
+// filtered reports whether a flag says which messages are meant.
 func (w *what) filtered() bool {
 	return len(w.Messages) > 0 || w.Destination+w.From+w.To != "" || w.Held || w.Waiting || w.older > 0
 }

@@ -62,7 +62,8 @@ func fileOf(dsn string) string {
 	path, _, _ := strings.Cut(dsn, "?")
 	if u, err := url.Parse(path); strings.HasPrefix(path, "file:") {
 		if path = ""; err == nil {
-			path = cmp.Or(u.Path, u.Opaque)
+			relative, _ := url.PathUnescape(u.Opaque)
+			path = cmp.Or(u.Path, relative)
 		}
 	}
 	if strings.HasPrefix(path, ":") || strings.Contains(dsn, "mode=memory") {
