@@ -131,7 +131,7 @@ func (w *sqliteWriter) next(group []*sqliteJob) []*sqliteJob {
 			break
 		}
 		taken++
-		if j.state.CompareAndSwap(jobWaits, jobRuns) {
+		if j.state.Load() != jobLeft {
 			group = append(group, j)
 			bytes += j.bytes
 		}
@@ -203,6 +203,9 @@ func (w *sqliteWriter) try(jobs []*sqliteJob, savepoints bool) (spoiled bool, er
 	}
 	var sum totals
 	for _, j := range jobs {
+		if !j.begin() {
+			continue
+		}
 		j.err = nil
 		var t totals
 		if savepoints {
@@ -221,6 +224,12 @@ func (w *sqliteWriter) try(jobs []*sqliteJob, savepoints bool) (spoiled bool, er
 		err = w.e.purge(w.c)
 	}
 	return false, w.c.end(err)
+}
+
+// begin reports whether the job is still to be done. Until then, and so while
+// somebody else has the database, its context can end it.
+func (j *sqliteJob) begin() bool {
+	return j.state.CompareAndSwap(jobWaits, jobRuns) || j.state.Load() == jobRuns
 }
 
 // doAlone does the job, or leaves everything as it was and the error with the job.
