@@ -195,15 +195,15 @@ func usersFile(t *testing.T, others ...string) string {
 	return name
 }
 
-// deadAddr is an address at which nobody answers: that of a connection's other
-// end, so that nobody else gets it before the test is over.
+// deadAddr is an address at which nobody answers: that of one end of a connection. As
+// long as there is this, and hence its listener, nobody can listen there.
 func deadAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,11 @@ func bench(w io.Writer, args []string) error {
 			return fmt.Errorf("no case %q", key)
 		}
 	}
+	if l.profiles != "" {
+		if err := os.MkdirAll(l.profiles, 0o777); err != nil {
+			return err
+		}
+	}
 	wanted := func(key string) bool { return chosen == nil || slices.Contains(chosen, key) }
 
 	var results []caseResult
