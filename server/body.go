@@ -22,7 +22,7 @@ import (
 // returns.
 type Body struct {
 	body   *body // nil once Data has returned
-	inside bool  // a call of Read or WriteTo has not returned
+	inside bool  // a call of Read, WriteTo or Header has not returned
 }
 
 // A BodyError says why a message did not come to its end.
@@ -126,11 +126,12 @@ func (b *Body) WriteTo(w io.Writer) (n int64, err error) {
 // next returns the next octets of the message, at least one and at most limit,
 // valid until it is called again.
 func (b *Body) next(limit int) ([]byte, error) {
+	b.inside = true
 	m := b.body
 	if m == nil {
+		b.inside = false
 		return nil, &BodyError{Err: errBodyOver}
 	}
-	b.inside = true
 	var err error
 	content := m.rest
 	if len(content) == 0 {

@@ -12,7 +12,7 @@ import (
 
 // finish takes the connection down, unless it only rests.
 func (c *conn) finish() {
-	if c.resting {
+	if c.resting && !c.ended {
 		go c.rest()
 		return
 	}

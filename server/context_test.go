@@ -370,3 +370,25 @@ func TestHandlerTimeoutLeavesOutTheClient(t *testing.T) {
 		p.expect("250 2.0.0")
 	})
 }
+
+// While a chunk that is refused comes in no handler is at work, though the context
+// of its transaction is asked for.
+func TestContextAskedWhileAChunkIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, limits(server.Limits{HandlerTimeout: time.Minute, MinDataRate: -1}))
+		var kept context.Context
+		s.mail = func(ctx context.Context, _ smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
+			kept = ctx
+			return smtp.Reply{}, nil
+		}
+		p := s.hello()
+		p.send("MAIL FROM:<>\nBDAT 2\nx")
+		synctest.Wait()
+		kept.Done()
+		time.Sleep(2 * time.Minute)
+		p.raw("x")
+		p.expect("250", "503")
+		p.do("RCPT TO:<b@example.com>", "250")
+		p.do("BDAT 0 LAST", "250")
+	})
+}

@@ -40,10 +40,15 @@ func (a *readAhead) pending() bool { return a != nil && (len(a.unread) > 0 || le
 // else that can cut a message short comes as the *BodyError that Read would
 // give.
 func (b *Body) Header() ([]byte, error) {
-	if b.body == nil {
+	b.inside = true
+	m := b.body
+	if m == nil {
+		b.inside = false
 		return nil, &BodyError{Err: errBodyOver}
 	}
-	return b.body.headerSection()
+	header, err := m.headerSection()
+	b.inside = false
+	return header, err
 }
 
 // headerSection is Body.Header.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -166,6 +167,72 @@ func TestKeptBySeveral(t *testing.T) {
 		}
 		want(t, "messages", len(all), 3)
 	}
+}
+
+// A goroutine that Data leaves behind, in a call that has not returned, changes no
+// other message.
+func TestLeftBehind(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		call func(*server.Body)
+	}{
+		{"Read", func(b *server.Body) { b.Read(make([]byte, 9)) }},
+		{"WriteTo", func(b *server.Body) { b.WriteTo(io.Discard) }},
+		{"Header", func(b *server.Body) { b.Header() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := start(t)
+			late := &lateReader{asked: make(chan bool), answer: make(chan bool)}
+			left := make(chan bool)
+			s.data = func(_ context.Context, b *server.Body) (smtp.Reply, error) {
+				text, err := io.ReadAll(b)
+				if err == nil {
+					err = b.Replace(late)
+				}
+				go func() { defer close(left); tt.call(b) }()
+				<-late.asked
+				return smtp.Reply{}, errors.Join(err, s.wantText(string(text)))
+			}
+			p := s.hello()
+			p.send(transaction + "DATA\nx\n.\n")
+			p.expect("250", "250", "354", "250")
+			begun := make(chan bool)
+			s.data = func(_ context.Context, b *server.Body) (smtp.Reply, error) {
+				begun <- true
+				<-left
+				text, err := io.ReadAll(b)
+				return smtp.Reply{}, errors.Join(err, s.wantText(string(text)))
+			}
+			peers := []*peer{p}
+			for range 9 { // a pool gives what was put into it to some of them
+				peers = append(peers, s.hello())
+			}
+			for _, p := range peers {
+				p.send(transaction + "DATA\nx\n.\n")
+				<-begun
+			}
+			close(late.answer)
+			for _, p := range peers {
+				p.expect("250", "250", "354", "250")
+			}
+		})
+	}
+}
+
+// lateReader is empty, but takes its time to say so.
+type lateReader struct{ asked, answer chan bool }
+
+func (r *lateReader) Read([]byte) (int, error) {
+	close(r.asked)
+	<-r.answer
+	return 0, io.EOF
+}
+
+func (s *testServer) wantText(text string) error {
+	if text != "x\r\n" {
+		return smtp.Reject(554, smtp.Enh(0, 0), "the message is "+strconv.Quote(text))
+	}
+	return nil
 }
 
 // A fanOut gives each message to several sessions, each with a recipient of its own.

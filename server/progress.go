@@ -24,8 +24,10 @@ const lateBy = time.Second
 // fill waits for more of the message.
 func (b *body) fill() error {
 	c := b.c
-	if !b.closed {
+	if c.txn != nil {
 		c.txn.leave() // the client's time is not the handler's
+	}
+	if !b.closed {
 		defer c.txn.enter()
 	}
 	before := len(c.in.Unread())

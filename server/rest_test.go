@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -91,6 +92,29 @@ func TestRestIsAnotherGoroutine(t *testing.T) {
 			t.Errorf("the log:\n%s", log)
 		}
 	})
+}
+
+// A handler may take exactly as long as HandlerTimeout: then the connection may rest
+// before anybody notices that it was late, and ends once it goes on.
+func TestLateAtRest(t *testing.T) {
+	for range 20 { // both ends of the minute come at once, in either order
+		synctest.Test(t, func(t *testing.T) {
+			s := start(t, limits(server.Limits{HandlerTimeout: time.Minute}))
+			s.mail = func(ctx context.Context, _ smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
+				ctx.Done()
+				time.Sleep(time.Minute)
+				return smtp.Reply{}, nil
+			}
+			p := s.hello()
+			p.do("MAIL FROM:<>", "250")
+			time.Sleep(time.Minute)
+			io.WriteString(p.Conn, "QUIT\r\n")
+			if got, err := p.reply(); err != nil || !strings.HasPrefix(got, "221") && !strings.HasPrefix(got, "421") {
+				t.Errorf("%q, %v", got, err)
+			}
+			p.closed()
+		})
+	}
 }
 
 // sockets are the connections that rest without a buffer.
