@@ -61,7 +61,7 @@ func TestConversations(t *testing.T) {
 			}
 			for _, folder := range mode.scripts {
 				smtptest.RunScripts(t, "testdata/"+folder+"/*.txt", func(t *testing.T, script *smtptest.Script) net.Conn {
-					script.TLSConfig, script.Timeout = clientTLS, 5*time.Second
+					script.TLSConfig, script.Timeout = clientTLS, time.Minute
 					conn, err := s.listener.Dial(context.Background())
 					if err != nil {
 						t.Fatal(err)
