@@ -52,7 +52,7 @@ type Input struct {
 	encrypt  bool // conn is a TLS connection: wait with a one-octet read
 	overlong bool // the rest of an over-long line is still to be dropped
 
-	buf     []byte  // nil, or no longer than what is unread, while idle
+	buf     []byte  // while idle nil, or hardly longer than what is unread, see trim
 	r, w    int     // unread octets are buf[r:w]
 	scanned int     // octets behind r known to hold no LF
 	head    [8]byte // how an over-long line began
