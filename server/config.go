@@ -37,6 +37,7 @@ type config struct {
 	messageRate *rates // nil: no limit
 	dates       dateCache
 	restAfter   time.Duration // the constant, but in tests
+	restAnyhow  bool          // in tests: what is no socket rests too
 
 	offerMu sync.Mutex
 	offers  map[offerKey]*offer

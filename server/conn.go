@@ -57,6 +57,7 @@ type conn struct {
 	afar      bool // who speaks for the client is on another machine
 	announced bool // the observer knows of it
 	greeted   bool
+	mayRest   bool // it lies over a socket
 	resting   bool // see rest
 	encrypted bool
 	authed    bool
@@ -106,6 +107,7 @@ func (c *conn) serve() {
 // begin with more than 2 KB where most of them use that while they wait.
 func (c *conn) begin() bool {
 	c.in.Reset(c.nc, false)
+	c.mayRest = c.cfg.restAnyhow || overSocket(c.raw)
 	if err := c.identify(); err != nil {
 		c.aborted = true
 		c.end(err)

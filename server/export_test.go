@@ -8,6 +8,13 @@ func (s *Server) RestAfter(d time.Duration) {
 	s.cfg.restAfter = d
 }
 
+// RestAnyhow lets connections rest that are no sockets, and makes the configuration.
+func (s *Server) RestAnyhow() {
+	if s.init() == nil {
+		s.cfg.restAnyhow = true
+	}
+}
+
 // FixNonce makes a every exchange of SCRAM use the same nonce of the server.
 func (a *Credentials) FixNonce(nonce string) { a.nonce = func() string { return nonce } }
 

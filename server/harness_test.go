@@ -196,6 +196,7 @@ func start(t *testing.T, configure ...func(*testServer)) *testServer {
 	if s.Auth != nil {
 		s.Auth = secrettest.Authenticator(s.Auth)
 	}
+	s.RestAnyhow()
 	s.serve(s.listener)
 	t.Cleanup(func() {
 		s.stop()

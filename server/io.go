@@ -69,7 +69,7 @@ func (c *conn) readLine(mayRest bool) ([]byte, error) {
 func (c *conn) awaitCommand() (staged bool, err error) {
 	timeout := c.commandTimeout()
 	slack := timeout / 8
-	if staged = timeout > 4*c.cfg.restAfter; staged {
+	if staged = c.mayRest && timeout > 4*c.cfg.restAfter; staged {
 		timeout, slack = c.cfg.restAfter, c.cfg.restAfter
 	}
 	c.mu.Lock()

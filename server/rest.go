@@ -1,11 +1,31 @@
 package server
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // restAfter is how long a client must be silent, up to twice as long, for its
 // connection to rest. Until then the deadline of the next command serves all
 // those that come, and is set anew once in this time.
 const restAfter = 2 * time.Second
+
+// overSocket reports whether nc is a socket, or TLS over one. Others may not be what
+// they were after a Read that timed out: they should not be tried with it every few
+// seconds.
+func overSocket(nc net.Conn) bool {
+	for range 8 {
+		switch c := nc.(type) {
+		case *net.TCPConn, *net.UnixConn:
+			return true
+		case *proxyConn:
+			nc = c.Conn
+		case interface{ NetConn() net.Conn }:
+			nc = c.NetConn()
+		}
+	}
+	return false
+}
 
 // rest is how the life of a connection goes on that has nothing to do: in a new
 // goroutine. The stack of the one before has grown with the handlers' calls and

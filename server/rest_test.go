@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/server"
 	"github.com/postrider/postrider/smtp"
 )
@@ -224,4 +225,49 @@ func TestGoneWhileResting(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A frailConn reads nothing more after a Read that timed out.
+type frailConn struct {
+	net.Conn
+	err error
+}
+
+func (c *frailConn) Read(p []byte) (n int, err error) {
+	if c.err == nil {
+		n, c.err = c.Conn.Read(p)
+	}
+	return n, c.err
+}
+
+type frailListener struct{ *memnet.Listener }
+
+func (l frailListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &frailConn{Conn: nc}, nil
+}
+
+// Nobody knows what other people's connections are after a timeout: these have
+// none before the client has used up its time.
+func TestNoRestWithoutSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := memnet.Listen()
+		srv := &server.Server{Hostname: "mx.example", Handler: new(backend)}
+		go srv.Serve(frailListener{l})
+		nc, err := l.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPeer(t, nc)
+		p.expect("220")
+		for range 3 {
+			time.Sleep(4 * time.Minute)
+			p.do("NOOP", "250")
+		}
+		p.do("QUIT", "221")
+		srv.Shutdown(t.Context())
+	})
 }
