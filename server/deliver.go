@@ -27,21 +27,19 @@ type Message struct {
 // A server that must refuse recipients needs a Session of its own, or
 // middleware around this.
 func Deliver(f func(ctx context.Context, m *Message) (smtp.Reply, error)) Handler {
-	return HandlerFunc(func(_ context.Context, c *Conn) (Session, error) {
-		return &delivery{conn: c, f: f}, nil
+	return HandlerFunc(func(context.Context, *Conn) (Session, error) {
+		return &delivery{f: f}, nil
 	})
 }
 
 type delivery struct {
-	conn *Conn
-	f    func(ctx context.Context, m *Message) (smtp.Reply, error)
+	f func(ctx context.Context, m *Message) (smtp.Reply, error)
 
-	// The envelope as it comes in. Parameters of RCPT are nil if there are none.
+	// The envelope as it comes in.
 	from       smtp.ReversePath
 	params     *smtp.MailParams
-	to         smtp.ForwardPath // the first recipient, for whom the transaction has room
-	toParams   *smtp.RcptParams
-	recipients []smtp.Recipient // all of them, if there are several
+	to         smtp.ForwardPath // a first recipient without parameters: the transaction has room for one
+	recipients []smtp.Recipient // all of them, if that is not the only one
 	number     int32
 	usual      int32 // how many the last message with several had: likely as many as come now
 }
@@ -55,13 +53,15 @@ func (d *delivery) Rcpt(_ context.Context, to smtp.ForwardPath, p *smtp.RcptPara
 	if p.Notify == 0 && p.ORcpt.IsZero() && p.RRVS == nil && p.Other == nil {
 		p = nil
 	}
-	switch d.number++; d.number {
-	case 1:
-		d.to, d.toParams = to, p
+	switch d.number++; {
+	case d.number == 1 && p == nil:
+		d.to = to
 		return smtp.Reply{}, nil
-	case 2:
+	case d.recipients == nil:
 		d.recipients = make([]smtp.Recipient, 0, min(max(d.usual, 4), 128))
-		d.add(d.to, d.toParams)
+		if d.number == 2 {
+			d.add(d.to, nil)
+		}
 	}
 	d.add(to, p)
 	return smtp.Reply{}, nil
@@ -82,7 +82,8 @@ func (d *delivery) add(to smtp.ForwardPath, p *smtp.RcptParams) {
 }
 
 func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
-	t := b.body.c.txn
+	c := b.body.c
+	t := c.txn
 	m, one := &t.message, t.one[:]
 	if m.Body != nil { // of another: middleware hands the message to several
 		m, one = new(Message), make([]smtp.Recipient, 1)
@@ -92,23 +93,20 @@ func (d *delivery) Data(ctx context.Context, b *Body) (smtp.Reply, error) {
 	if d.params != &env.MailParams { // middleware has others
 		env.MailParams = *d.params
 	}
-	switch {
-	case d.number == 1 && d.toParams == nil:
+	if d.number == 1 && d.recipients == nil {
 		one[0].To = d.to
 		env.Recipients = one
-	case d.number == 1: // in one they would be seen by those whose RCPT had none
-		env.Recipients = []smtp.Recipient{{To: d.to, RcptParams: *d.toParams}}
-	default:
+	} else {
 		env.Recipients, d.usual = d.recipients, d.number
 	}
-	received := NewReceived(d.conn.Info(), env)
+	received := NewReceived(c.Info(), env)
 	b.body.prepend(&received)
-	m.Conn, m.Body = d.conn, b
+	m.Conn, m.Body = &c.Conn, b
 	return d.f(ctx, m)
 }
 
 func (d *delivery) Reset(context.Context, ResetReason) {
-	*d = delivery{conn: d.conn, f: d.f, usual: d.usual}
+	*d = delivery{f: d.f, usual: d.usual}
 }
 
 func (d *delivery) Close(error) {}
