@@ -41,7 +41,7 @@ type delivery struct {
 	to         smtp.ForwardPath // a first recipient without parameters: the transaction has room for one
 	recipients []smtp.Recipient // all of them, if that is not the only one
 	number     int32
-	usual      int32 // how many the last message with several had: likely as many as come now
+	usual      int32 // how many the last list had: likely as many as come now
 }
 
 func (d *delivery) Mail(_ context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error) {

@@ -186,7 +186,7 @@ func (l Limits) withDefaults() Limits {
 	l.MinDataRate = or(l.MinDataRate, 100)
 	l.WriteTimeout = or(l.WriteTimeout, 5*time.Minute)
 	for _, d := range []*time.Duration{&l.HandshakeTimeout, &l.ProxyTimeout, &l.CommandTimeout, &l.DataTimeout, &l.WriteTimeout} {
-		if *d < 0 {
+		if *d < 0 || *d > forever { // sums of it must not overflow
 			*d = forever
 		}
 	}

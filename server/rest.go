@@ -20,8 +20,13 @@ func overSocket(nc net.Conn) bool {
 			return true
 		case *proxyConn:
 			nc = c.Conn
-		case interface{ NetConn() net.Conn }:
+		case interface { // TLS: what else lies over a socket, such as a tunnel, has NetConn too
+			tlsConn
+			NetConn() net.Conn
+		}:
 			nc = c.NetConn()
+		default:
+			return false
 		}
 	}
 	return false

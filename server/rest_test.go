@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -240,6 +241,9 @@ func (c *frailConn) Read(p []byte) (n int, err error) {
 	return n, c.err
 }
 
+// NetConn says that there is something beneath, as tunnels do.
+func (c *frailConn) NetConn() net.Conn { return new(net.TCPConn) }
+
 type frailListener struct{ *memnet.Listener }
 
 func (l frailListener) Accept() (net.Conn, error) {
@@ -269,5 +273,39 @@ func TestNoRestWithoutSocket(t *testing.T) {
 		}
 		p.do("QUIT", "221")
 		srv.Shutdown(t.Context())
+	})
+}
+
+// The longest time there is means no limit, as a negative one does.
+func TestLongestTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, socket := range []bool{true, false} {
+			const most = math.MaxInt64
+			l := memnet.Listen()
+			srv := &server.Server{Hostname: "mx.example", Handler: new(backend), Limits: server.Limits{
+				CommandTimeout: most, DataTimeout: most, WriteTimeout: most, HandlerTimeout: most,
+			}}
+			if socket {
+				srv.RestAnyhow()
+			}
+			go srv.Serve(l)
+			nc, err := l.Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPeer(t, nc)
+			p.expect("220")
+			time.Sleep(time.Hour)
+			p.do("EHLO client.example", "250")
+			time.Sleep(20 * time.Hour)
+			p.send(transaction)
+			p.expect("250", "250")
+			p.do("DATA", "354")
+			time.Sleep(time.Hour)
+			p.send("x\n.\n")
+			p.expect("250 2.0.0")
+			p.do("QUIT", "221")
+			srv.Shutdown(t.Context())
+		}
 	})
 }
