@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/mx"
@@ -56,6 +57,7 @@ func (r *Runner) done(j *job) (next *job) {
 	j.cancel = nil
 	s.stopRunning(j)
 	told := r.learn(j, now)
+	s.count(j)
 	if noticing {
 		s.settling++
 	} else {
@@ -234,6 +236,11 @@ func (r *Runner) callRelaxed(ctx context.Context, j *job, m *mx.Message) {
 	for i, res := range r.call(ctx, j, &again) {
 		j.results[places[i]] = res
 	}
+}
+
+// delivered reports whether a recipient has the message.
+func (j *job) delivered() bool {
+	return slices.ContainsFunc(j.results, func(r mx.Result) bool { return r.Status >= mx.Delivered })
 }
 
 // moved reports whether a delivery that was cut short has changed anything.

@@ -11,5 +11,6 @@
 // whatever happens to the process and, as far as disks keep what they have
 // confirmed, to the machine. Each of its recipients gets exactly one final
 // outcome. Where a process ends between a delivery and the record of it, the
-// delivery is made again: at most what was underway is doubled.
+// delivery is made again: at most what was underway, or is over and waits for the
+// store, is doubled. Runner.MaxSiteDeliveries limits both.
 package queue

@@ -80,6 +80,13 @@ func (r *Runner) notify(j *job) {
 		if err == nil {
 			return
 		}
+		if try == 0 {
+			r.s.mu.Lock()
+			now := time.Now()
+			r.s.uncount(j, now)
+			r.proceed(now)
+			r.s.mu.Unlock()
+		}
 		r.logger().Error("queue: a notification could not be written", "id", j.Message.ID.String(), "err", err)
 		var refused *storeError
 		if !errors.As(err, &refused) && try >= withoutMessage { // no store is at fault: it would be no better later

@@ -75,6 +75,8 @@ type Runner struct {
 	MaxDeliveries int
 	// SiteDeliveries is how many happen at a time to a destination that nothing is
 	// known of, and MaxSiteDeliveries to one that takes them well. If zero, 5 and 20.
+	// With those that the store has not recorded yet they are four times as many at the
+	// most: these are what a crash doubles.
 	SiteDeliveries, MaxSiteDeliveries int
 
 	// MaxMessages and MaxBytes limit what the store holds, and MinFree what the disk

@@ -83,6 +83,7 @@ type job struct {
 	results []mx.Result
 	s       Settlement
 	unmoved bool // nothing was tried
+	counted bool // in site.unrecorded
 	notices []notice
 	told    []*dsn.Notification // of s.Spawn
 }
@@ -224,9 +225,12 @@ func (s *scheduler) choose(lines *[classes]line, room func(class) int) (c class,
 }
 
 // canBegin reports whether a delivery to the destination may begin as far as that is
-// up to it. One that rests has no backlog.
+// up to it. One that rests has no backlog. Three times as many as may be underway may
+// wait for the store besides, which is enough for a fast one: however slow it is, no more
+// is delivered twice after a crash.
 func (s *scheduler) canBegin(at *site) bool {
-	return at.backlog > 0 && at.running < at.limit(s.scarce())
+	limit := at.limit(s.scarce())
+	return at.backlog > 0 && at.running < limit && at.running+at.unrecorded < 4*limit
 }
 
 func (s *scheduler) start(j *job, now time.Time) {
@@ -244,6 +248,23 @@ func (s *scheduler) stopRunning(j *job) {
 	j.site.running--
 	s.running--
 	s.active[j.class]--
+}
+
+// count notes that somebody has what is not recorded yet.
+func (s *scheduler) count(j *job) {
+	if j.delivered() {
+		j.counted = true
+		j.site.unrecorded++
+	}
+}
+
+// uncount is for what is recorded, or has to wait for that and keeps nobody.
+func (s *scheduler) uncount(j *job, now time.Time) {
+	if j.counted {
+		j.counted = false
+		j.site.unrecorded--
+		s.lineUp(j.site, now)
+	}
 }
 
 // setClass moves what a destination holds to another share.

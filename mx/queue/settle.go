@@ -127,9 +127,13 @@ func (r *Runner) settleBatch(batch []*job, tries, stuck int) (left, alone []*job
 	if len(alone) == 0 {
 		return nil, nil, nil
 	}
+	now := time.Now()
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	r.storeSaid(toSettle, nil, time.Now())
+	for _, j := range alone {
+		r.s.uncount(j, now)
+	}
+	r.storeSaid(toSettle, nil, now)
 	return nil, alone, nil
 }
 
@@ -181,6 +185,7 @@ func (r *Runner) settleOnce(batch []*job, tries int, what errand) error {
 			}
 			s.settling--
 			s.forget(j)
+			s.uncount(j, now)
 			r.settled(j, now)
 		}
 		r.proceed(now)

@@ -32,6 +32,7 @@ type site struct {
 	took     time.Duration
 
 	running     int
+	unrecorded  int  // deliveries that are over, are with somebody, and would be made again if we died now
 	first, last *job // leased, in the order of their turns
 	backlog     int  // how many
 	promised    int  // places for what is being leased
@@ -62,7 +63,7 @@ func (s *site) held() int { return s.backlog + s.promised }
 
 // idle reports whether nothing of it is at hand.
 func (s *site) idle() bool {
-	return s.running == 0 && s.held() == 0 && !s.asking && !s.more
+	return s.running+s.unrecorded == 0 && s.held() == 0 && !s.asking && !s.more
 }
 
 // ahead is how many items it goes through in a second: so many are leased ahead, so

@@ -26,7 +26,7 @@ func (s *scheduler) makeRoom() bool {
 	var victim *site
 	looked := 0
 	for _, at := range s.sites {
-		if at.running == 0 && at.held() == 0 && !at.asking && !at.queuedToAsk && !at.queuedToBegin {
+		if at.running+at.unrecorded == 0 && at.held() == 0 && !at.asking && !at.queuedToAsk && !at.queuedToBegin {
 			if victim == nil || victim.rested > 0 && at.rested == 0 {
 				victim = at
 			}

@@ -58,14 +58,14 @@ func TestGuaranteePostgresKill(t *testing.T) {
 	if c.accepted < 10*kills {
 		t.Errorf("%d accepted recipients are too few to tell anything", c.accepted)
 	}
-	s.auditDoubled(t, c, kills, 2*deliveries)
+	s.auditDoubled(t, c, inFlight)
 }
 
 // Of two relays on one PostgreSQL one is killed again and again, and does not come
 // back in the end: the other delivers what it had leased, and nothing is settled
 // twice.
 func TestGuaranteeTwoRelays(t *testing.T) {
-	testTwoRelays(t, scaled(6, 100), 0, func(last bool, other *keeper) {
+	testTwoRelays(t, scaled(6, 100), 0, inFlight, func(last bool, other *keeper) {
 		other.kill()
 		if !last {
 			other.start()
@@ -76,7 +76,9 @@ func TestGuaranteeTwoRelays(t *testing.T) {
 // One of the relays stands still for longer than its leases last. When it goes on,
 // what it had leased is the other's.
 func TestGuaranteeStandstill(t *testing.T) {
-	testTwoRelays(t, scaled(2, 20), 2*deliveries, func(last bool, other *keeper) {
+	const late = 2 * deliveries
+	times := scaled(2, 20)
+	testTwoRelays(t, times, late, times*(inFlight+late), func(last bool, other *keeper) {
 		other.cmd.Process.Signal(syscall.SIGSTOP)
 		other.wait(2*leaseTime + rand.N(leaseTime))
 		other.cmd.Process.Signal(syscall.SIGCONT)
@@ -88,8 +90,9 @@ func TestGuaranteeStandstill(t *testing.T) {
 }
 
 // testTwoRelays has something done to one of two relays a number of times. Late is
-// how many transactions it may end each time after the other has made them too.
-func testTwoRelays(t *testing.T, times, late int, do func(last bool, other *keeper)) {
+// how many transactions it may end each time after the other has made them too, and
+// perRun how many of each run may be repeated.
+func testTwoRelays(t *testing.T, times, late, perRun int, do func(last bool, other *keeper)) {
 	const sessions = 8
 	pg := pgtest.Start(t)
 	l := newLedger()
@@ -120,7 +123,7 @@ func testTwoRelays(t *testing.T, times, late int, do func(last bool, other *keep
 	stays.stop()
 	c := l.audit(t, outcomes(t, pg.DSN()), true)
 	t.Logf("%d times: %v", times, c)
-	s.auditDoubled(t, c, times, 2*deliveries+late)
+	s.auditDoubled(t, c, perRun)
 	if n := c.doubled[stays.run()]; n > late*times {
 		t.Errorf("%d transactions of the relay that nothing was done to were repeated", n)
 	}
