@@ -40,9 +40,19 @@ func matchesAddress(pattern string, m smtp.Mailbox) bool {
 	if domain == pattern {
 		at := max(len(pattern)-len(m.Domain), 0)
 		local, domain = pattern[:at], pattern[at:]
-		if written := m.String(); local != written[:len(written)-len(m.Domain)] {
+		if written := m.String(); !sameLocalPart(local, written[:len(written)-len(m.Domain)]) {
 			return false
 		}
 	}
 	return strings.EqualFold(domain, m.Domain)
+}
+
+// sameLocalPart compares local parts, with the "@" if there is one.
+func sameLocalPart(a, b string) bool {
+	return a == b || len(a) == len(b) && isPostmaster(a) && isPostmaster(b)
+}
+
+func isPostmaster(local string) bool {
+	path := smtp.ForwardPath{Mailbox: smtp.Mailbox{Local: strings.TrimSuffix(local, "@")}}
+	return path.IsPostmaster() // RFC 5321 §4.5.1
 }

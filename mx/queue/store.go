@@ -176,9 +176,9 @@ type Entry struct {
 type Filter struct {
 	Messages    []ID
 	Destination string
-	// From and To are an address, without regard to the case of its domain, or a
-	// domain with an "@" in front. "<>" is the null reverse-path. To matches an item
-	// if it does one of its recipients.
+	// From and To are an address, without regard to the case of its domain, or to
+	// that of postmaster (RFC 5321 §4.5.1), or a domain with an "@" in front. "<>"
+	// is the null reverse-path. To matches an item if it does one of its recipients.
 	From, To string
 	// Held matches items that are held, Waiting those that are not.
 	Held, Waiting bool

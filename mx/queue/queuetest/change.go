@@ -14,6 +14,7 @@ var changeRules = []rule{
 	{name: "Change/Delete", test: deleteItems},
 	{name: "Change/DeleteLeased", test: deleteLeased},
 	{name: "Filter", test: filters},
+	{name: "Filter/Postmaster", test: filterPostmaster},
 	{name: "Filter/Limit", test: filterLimit},
 }
 
@@ -182,6 +183,26 @@ func filters(e *env) {
 	e.change(queue.Filter{To: "@b.example", Waiting: true}, queue.Hold, 0, 1)
 	e.change(queue.Filter{From: "<>"}, queue.Delete, 0, 1)
 	e.want(entryNames(e.scan(queue.Filter{Waiting: true})) == "one/0 five x/0", "Change has changed others: %q", entryNames(e.scan(queue.Filter{Waiting: true})))
+}
+
+// filterPostmaster: who looks after the mail has the one name that is the same in any
+// case (RFC 5321 §4.5.1), with a domain and without.
+func filterPostmaster(e *env) {
+	alone := item("localhost", 0)
+	alone.Recipients[0].To.Mailbox = smtp.Mailbox{Local: "Postmaster"}
+	e.put("x\r\n", alone, item("a.example", 0, "POSTMASTER@a.example"), item("b.example", 0, "Bob@b.example"))
+	for to, want := range map[string]string{
+		"postmaster":           "Postmaster/0",
+		"POSTMASTER":           "Postmaster/0",
+		"postmaster@A.example": "POSTMASTER/1",
+		"postmaster@b.example": "",
+		"bob@b.example":        "",
+	} {
+		got := entryNames(e.scan(queue.Filter{To: to}))
+		e.want(got == want, "Scan for %s gives %q, want %q", to, got, want)
+	}
+	e.change(queue.Filter{To: "postMaster"}, queue.Delete, 0, 1)
+	e.want(entryNames(e.scan(queue.Filter{})) == "POSTMASTER/1 Bob/2", "Change has deleted others: %q", entryNames(e.scan(queue.Filter{})))
 }
 
 func filterLimit(e *env) {
