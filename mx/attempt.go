@@ -93,7 +93,7 @@ func (d *delivery) mode(host Host, policy Policy) client.TLSMode {
 	switch {
 	case host.isSocket():
 		return client.Plaintext
-	case host.Port == portImplicitTLS:
+	case d.port(host) == portImplicitTLS:
 		return client.ImplicitTLS
 	case policy.Level == LevelNone:
 		return client.Plaintext
@@ -104,6 +104,26 @@ func (d *delivery) mode(host Host, policy Policy) client.TLSMode {
 }
 
 const portImplicitTLS = 465 // RFC 8314 §7.3
+
+// atLeast is the level at a host for which a policy asks for one: the port may be for
+// TLS only, and credentials for nobody but who proves that they are meant for him.
+func (d *delivery) atLeast(level Level, host Host) Level {
+	if d.port(host) == portImplicitTLS {
+		level = max(level, LevelEncrypt)
+	}
+	if d.hop.Auth != nil && level > LevelNone && !host.isLocal() { // in plaintext the client does not authenticate
+		level = max(level, LevelVerify)
+	}
+	return level
+}
+
+// isLocal reports whether a host is this machine by its name: what a resolver says
+// does not count.
+func (h Host) isLocal() bool {
+	name := h.identity()
+	addr, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && addr.IsLoopback()
+}
 
 // key is what a connection must have in common with another to be used in its
 // place.

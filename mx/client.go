@@ -29,8 +29,8 @@ type Client struct {
 	// LocalAddrs are addresses to connect from: to an address of one family the
 	// first of that family. If there is none, the system chooses.
 	LocalAddrs []netip.Addr
-	// Port is where hosts take mail, in plaintext or with STARTTLS: implicit TLS is
-	// for a NextHop. If zero, 25.
+	// Port is where hosts take mail: on 465 TLS begins at once, on any other with
+	// STARTTLS (RFC 8314 §3.3). A NextHop may name another. If zero, 25.
 	Port uint16
 	// Dial makes the network connections, for a proxy or a test. Network is "tcp"
 	// and addr an address and a port, or "unix" and a path; local is where to

@@ -236,9 +236,7 @@ func (d *delivery) tryHost(host Host, found addresses, more bool) {
 		d.finish(a)
 		return
 	}
-	if host.Port == portImplicitTLS {
-		policy.Level = max(policy.Level, LevelEncrypt)
-	}
+	policy.Level = d.atLeast(policy.Level, host)
 	left := d.addrs
 	if more && left > 1 {
 		left-- // one remains for another host

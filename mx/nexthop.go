@@ -39,8 +39,12 @@ type NextHop struct {
 	// Policy is what TLS has to prove. If nil: with Auth, that the certificate is
 	// good for the host's name, or, if that is from MX records without DNSSEC, for
 	// their domain or a name below; with LMTP nothing; else what any host has to.
-	// Without Names it is these as well.
-	// One below LevelVerify gives the credentials of Auth to whoever answers.
+	// Without Names it is these as well. TLS on port 465 is LevelEncrypt at least.
+	//
+	// With Auth, LevelMay and LevelEncrypt are LevelVerify, but for "[localhost]" and
+	// addresses of loopback: credentials are for nobody else who has not proved who he
+	// is. Nor do they go out in plaintext: with LevelNone the mail waits. A certificate
+	// that no authority has signed can be proved by LevelDANE with TLSA.
 	Policy *Policy
 	// Hello and LocalAddrs are as in Client. If empty, those of the Client.
 	Hello      string

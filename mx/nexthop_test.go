@@ -191,6 +191,45 @@ func TestNextHop(t *testing.T) {
 	}
 }
 
+// Port 465 is TLS from the first octet, whoever has chosen it (RFC 8314 §3.3).
+func TestPortOfImplicitTLS(t *testing.T) {
+	withTLS := func(s *smtptest.Server) {
+		s.Config.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+	}
+	for _, tt := range []struct {
+		name  string
+		port  uint16
+		hop   *mx.NextHop
+		at    string // with TLS at once if the port is 465
+		level mx.Level
+	}{
+		{"of the Client", 465, nil, "192.0.2.1:465", mx.LevelEncrypt},
+		{"of the Client, for a NextHop without one", 465, &mx.NextHop{Hosts: []string{"[mail.example.org]"}}, "192.0.2.1:465", mx.LevelEncrypt},
+		{"of the Client, for a NextHop by MX records", 465, &mx.NextHop{Hosts: []string{"example.org"}}, "192.0.2.1:465", mx.LevelEncrypt},
+		{"of the Client, for one with another", 465, &mx.NextHop{Hosts: []string{"[mail.example.org]:25"}}, "192.0.2.1:25", mx.LevelMay},
+		{"of the Client, verified", 465, &mx.NextHop{Policy: &mx.Policy{Level: mx.LevelVerify, Names: []string{"mail.example.org"}}}, "192.0.2.1:465", mx.LevelVerify},
+		{"of the Client, and no TLS is wanted", 465, &mx.NextHop{Policy: &mx.Policy{Level: mx.LevelNone}}, "192.0.2.1:465", mx.LevelEncrypt},
+		{"of the NextHop", 0, &mx.NextHop{Hosts: []string{"example.org:465"}}, "192.0.2.1:465", mx.LevelEncrypt},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNetwork(t)
+			s := n.server(tt.at, withTLS, func(s *smtptest.Server) {
+				if strings.HasSuffix(tt.at, ":465") {
+					smtptest.ImplicitTLS(s)
+				}
+			})
+			c := n.client(dnstest.MustParse("example.org MX 10 mail.example.org\nmail.example.org A 192.0.2.1"))
+			c.Port, c.TLSConfig = tt.port, trusting(t)
+			c.Policies = &mx.Policies{NoMTASTS: true}
+			c.NextHop = func(string, *mx.Message) *mx.NextHop { return tt.hop }
+			results, err := c.Deliver(t.Context(), "example.org", message(t, "to@example.org"))
+			if err != nil || results[0].Policy.Level != tt.level || !s.Messages()[0].TLS {
+				t.Errorf("level %s, want %s: %v", results[0].Policy.Level, tt.level, err)
+			}
+		})
+	}
+}
+
 // The message may decide where it goes.
 func TestNextHopByMessage(t *testing.T) {
 	n := newNetwork(t)

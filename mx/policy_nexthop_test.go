@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -92,6 +93,76 @@ func TestNextHopPolicies(t *testing.T) {
 			results, _ := c.Deliver(t.Context(), "example.com", m)
 			if outcome := sentence(results[0]); outcome != tt.want || got != tt.policy {
 				t.Errorf("RFC %s: %s by %q, want %s by %q (%v)", tt.rfc, outcome, got, tt.want, tt.policy, results[0].Err)
+			}
+		})
+	}
+}
+
+// Credentials go to a host that has proved who it is, whatever would do for mail, or to
+// this machine.
+func TestNextHopCredentials(t *testing.T) {
+	p := newPKI(t)
+	p.certs["of evil.example"] = p.named(t, "mx.evil.example")
+	const (
+		none, may, encrypt = mx.LevelNone, mx.LevelMay, mx.LevelEncrypt
+		fixed, forged      = "[mx.example.org]", "example.org"
+	)
+	for _, tt := range []struct {
+		host  string
+		kind  string
+		at    string
+		level mx.Level
+		want  string
+	}{
+		{fixed, "good", ":587", may, "authenticated"},
+		{fixed, "good", ":587", encrypt, "authenticated"},
+		{fixed, "good", ":465", may, "authenticated"},
+		{fixed, "good", ":465", none, "authenticated"},
+		{fixed, "good", ":587", none, "deferred local 454 4.7.0 ours"},
+		{fixed, "no STARTTLS", ":587", none, "deferred local 454 4.7.0 ours"},
+		{fixed, "no STARTTLS", ":587", may, "deferred policy 451 4.7.4 ours"},
+		{fixed, "no STARTTLS", ":587", encrypt, "deferred policy 451 4.7.4 ours"},
+		{fixed, "self", ":587", may, "deferred policy 451 4.7.5 ours"},
+		{fixed, "self", ":587", encrypt, "deferred policy 451 4.7.5 ours"},
+		{fixed, "self", ":465", may, "deferred policy 451 4.7.5 ours"},
+		{fixed, "other name", ":587", may, "deferred policy 451 4.7.5 ours"},
+		{fixed, "other name", ":465", encrypt, "deferred policy 451 4.7.5 ours"},
+		{forged, "of evil.example", ":587", may, "deferred policy 451 4.7.5 ours"},
+		{forged, "of evil.example", ":587", encrypt, "deferred policy 451 4.7.5 ours"},
+		{"[localhost]", "self", ":587", may, "authenticated"},
+		{"[127.0.0.1]", "self", ":587", encrypt, "authenticated"},
+		{"[IPv6:::1]", "self", ":465", none, "authenticated"},
+		{"[local.example]", "self", ":465", encrypt, "deferred policy 451 4.7.5 ours"},
+	} {
+		t.Run(fmt.Sprint(tt.host, tt.at, " ", tt.level, " ", tt.kind), func(t *testing.T) {
+			n := newNetwork(t)
+			s := smtptest.NewServer(t, smtptest.InMemory, smtptest.Submission, func(s *smtptest.Server) {
+				s.Config.TLSConfig = &tls.Config{Certificates: []tls.Certificate{p.certs[tt.kind]}}
+				s.Config.PlaintextAuthOnLoopback = true
+				s.ImplicitTLS = tt.at == ":465"
+				if tt.kind == "no STARTTLS" {
+					smtptest.NoTLS(s)
+				}
+			})
+			s.AddAccount("me", "secret of next hops")
+			for _, addr := range []string{"192.0.2.1", "127.0.0.1", "[::1]"} {
+				n.hosts[addr+tt.at] = func(ctx context.Context) (net.Conn, error) { return s.Dial(ctx, "tcp", addr+tt.at) }
+			}
+			c := n.client(dnstest.MustParse("mx.example.org A 192.0.2.1\nmx.evil.example A 192.0.2.1\nexample.org MX 1 mx.evil.example\nlocal.example A 127.0.0.1"))
+			c.TLSConfig = &tls.Config{RootCAs: p.roots}
+			c.NextHop = func(string, *mx.Message) *mx.NextHop {
+				return &mx.NextHop{Hosts: []string{tt.host + tt.at}, Auth: client.PlainAuth("me", "secret of next hops"), Credentials: "me", Policy: &mx.Policy{Level: tt.level}}
+			}
+			results, _ := c.Deliver(t.Context(), "example.com", message(t, "to@example.com"))
+			got := sentence(results[0])
+			if all := s.Messages(); len(all) > 0 && all[0].Identity == "me" {
+				got = "authenticated"
+			}
+			if got != tt.want {
+				t.Errorf("%s, want %s: %v", got, tt.want, results[0].Err)
+			}
+			if said := strings.Join(s.Transcripts(), ""); tt.want != "authenticated" && strings.Contains(said, "AUTH PLAIN") {
+				t.Errorf("the credentials have gone out: %s", said)
 			}
 		})
 	}
