@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"syscall"
 
 	"github.com/postrider/postrider/internal/memnet"
 	"github.com/postrider/postrider/mx/dns"
@@ -115,7 +114,7 @@ func (n *Internet) connect(ctx context.Context, to netip.AddrPort, from netip.Ad
 	n.mu.Unlock()
 	switch {
 	case h == nil:
-		return nil, syscall.EHOSTUNREACH
+		return nil, errUnreachable
 	case h.link(to.Addr()) == Silent:
 		select {
 		case <-ctx.Done():
@@ -124,7 +123,7 @@ func (n *Internet) connect(ctx context.Context, to netip.AddrPort, from netip.Ad
 			return nil, net.ErrClosed
 		}
 	case h.link(to.Addr()) == Refused:
-		return nil, syscall.ECONNREFUSED
+		return nil, errRefused
 	}
 	var door net.Listener
 	switch {
@@ -133,7 +132,7 @@ func (n *Internet) connect(ctx context.Context, to netip.AddrPort, from netip.Ad
 	case to.Port() == portHTTPS && h.web != nil:
 		door = h.web
 	default:
-		return nil, syscall.ECONNREFUSED
+		return nil, errRefused
 	}
 	if l, ok := door.(*listener); ok {
 		return l.dial(ctx, to, from)
@@ -158,7 +157,7 @@ func (l *listener) dial(ctx context.Context, to netip.AddrPort, from netip.Addr)
 	}
 	near, err := l.DialFrom(ctx, net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 49152)), net.TCPAddrFromAddrPort(to))
 	if errors.Is(err, net.ErrClosed) {
-		return nil, syscall.ECONNREFUSED // the host was closed
+		return nil, errRefused // the host was closed
 	}
 	return near, err
 }
