@@ -50,3 +50,6 @@ func Envelope(env smtp.Envelope, o smtp.Offers) func(dst []byte) []byte {
 		return c.appendGroup(t, dst)
 	}
 }
+
+// OrDefaults returns t with the zero fields filled in.
+func (t Timeouts) OrDefaults() Timeouts { return t.orDefaults() }

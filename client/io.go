@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -183,19 +184,46 @@ func (s *replySource) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// await begins the wait for a reply.
+// await begins the wait for a reply. Over TLS it stops short of the write deadline, so
+// that extend can move that too: a Read answers a key update (RFC 8446 §4.6.3), and
+// after a write that was late every other fails.
 func (c *Conn) await() {
 	c.armed = true
-	c.replyBy = time.Now().Add(c.wait)
-	if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
+	now := time.Now()
+	c.replyBy = now.Add(c.wait)
+	limit := c.wait
+	if c.encrypted() {
+		limit = min(limit, c.writeBy.Add(-lateBy).Sub(now))
+	}
+	switch left := c.readBy.Sub(now); {
+	case limit <= 0:
 		c.extend()
+	case left <= 0, left > limit:
+		c.readBy = time.Time{}
+		c.setDeadline(&c.readBy, limit, net.Conn.SetReadDeadline)
 	}
 }
 
 // extend lets the wait for a reply go on to its end.
 func (c *Conn) extend() {
+	limit := time.Until(c.replyBy)
 	c.readBy = time.Time{}
-	c.setDeadline(&c.readBy, time.Until(c.replyBy), net.Conn.SetReadDeadline)
+	c.setDeadline(&c.readBy, limit, net.Conn.SetReadDeadline)
+	if c.encrypted() {
+		c.writeBy = time.Time{}
+		c.setDeadline(&c.writeBy, limit+lateBy, net.Conn.SetWriteDeadline)
+	}
+}
+
+// lateBy is how long a Read may be at what came just before its deadline.
+const lateBy = time.Second
+
+func (c *Conn) encrypted() bool {
+	if c.gathers() {
+		return false
+	}
+	_, encrypted := c.nc.(interface{ ConnectionState() tls.ConnectionState })
+	return encrypted
 }
 
 func isTimeout(err error) bool {
