@@ -12,7 +12,8 @@ import (
 // the function returns.
 type Message struct {
 	// Envelope is the reverse-path and the accepted recipients with their
-	// parameters.
+	// parameters. It may be kept, and what Session.Mail and Session.Rcpt were
+	// given is in the same memory.
 	Envelope smtp.Envelope
 	// Conn is the connection it comes over.
 	Conn *Conn

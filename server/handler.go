@@ -50,11 +50,16 @@ func (f HandlerFunc) NewSession(ctx context.Context, c *Conn) (Session, error) {
 // VerifySession and ExpandSession.
 type Session interface {
 	// Mail begins a mail transaction. The parameters have been checked
-	// against what was offered, SIZE against Limits.MaxMessageSize.
+	// against what was offered, SIZE against Limits.MaxMessageSize. p is never
+	// nil, and to be read, not written: all sessions that middleware hands it to
+	// have the same, and so has Message.Envelope, which the function given to
+	// Deliver may change. It may be kept as long as one likes, and keeps the
+	// rest of its transaction in memory: some 500 octets and the paths.
 	Mail(ctx context.Context, from smtp.ReversePath, p *smtp.MailParams) (smtp.Reply, error)
 
 	// Rcpt adds one recipient; a refused one takes no part in the transaction.
-	// p is to be read, not written: recipients without parameters share one.
+	// p is never nil. It may be kept like that of Mail, and is to be read, not
+	// written: recipients without parameters share one.
 	Rcpt(ctx context.Context, to smtp.ForwardPath, p *smtp.RcptParams) (smtp.Reply, error)
 
 	// Data receives the message. To accept it is to be responsible for it
