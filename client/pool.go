@@ -41,9 +41,12 @@ type Pool struct {
 	// methods must not be called. New is called when a Key is used that the Pool
 	// does not know, and the Pool knows it as long as it has a connection, a
 	// message under way or a Rate to keep. It may be called at the same time by
-	// several goroutines, and what it returns not be used. If nil, a Client that
-	// has the Key's Network, Addr, LocalAddr and LocalName and is otherwise zero;
-	// a Key with Credentials or TLS is then an error.
+	// several goroutines, and what it returns not be used. The TLS sessions that a
+	// Client keeps to resume are gone when it is forgotten; to keep them longer,
+	// give its TLSConfig a ClientSessionCache that is for this Key alone, since
+	// crypto/tls looks in one for the server's name and nothing else. If nil, a
+	// Client that has the Key's Network, Addr, LocalAddr and LocalName and is
+	// otherwise zero; a Key with Credentials or TLS is then an error.
 	New func(Key) (*Client, error)
 	// MaxConns limits the connections open at a time. If zero, 1,000. If
 	// negative, there is no limit.
