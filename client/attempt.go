@@ -11,8 +11,13 @@ func (c *Client) deliver(w *waiter) (*Result, error) {
 	t := &w.t
 	for {
 		conn, err := c.attempt(w)
-		if err == errAgain || err == errStale {
-			t.redialled = t.redialled || err == errAgain
+		switch err {
+		case errStale:
+			t.saidBy(conn)
+			w.given, w.waits = handover{old: conn, lost: true}, false // its place in line is the slot
+			continue
+		case errAgain:
+			t.redialled = true
 			t.saidBy(conn) // what came before the part that goes again
 			if err = t.again(); err == nil {
 				w.fresh = true
@@ -31,7 +36,8 @@ func (c *Client) deliver(w *waiter) (*Result, error) {
 // errAgain is what attempt returns for a message that may have another.
 var errAgain = errors.New("again")
 
-// attempt sends the message over one connection, and returns it to say who it was.
+// attempt sends the message over one connection, and returns it to say who it was. With
+// errStale the slot is still the message's.
 // Although a hook or a reader of the caller's panics, others can go on.
 func (c *Client) attempt(w *waiter) (*Conn, error) {
 	t := &w.t
@@ -42,7 +48,12 @@ func (c *Client) attempt(w *waiter) (*Conn, error) {
 	case h.err != nil:
 		return h.conn, h.err
 	}
-	defer c.queue.release(conn)
+	stale := false
+	defer func() {
+		if !stale {
+			c.queue.release(conn)
+		}
+	}()
 	if !h.chained && c.queue.limits.interval > 0 {
 		at, err := c.queue.pace(t.ctx)
 		if err != nil {
@@ -60,6 +71,7 @@ func (c *Client) attempt(w *waiter) (*Conn, error) {
 			conn.fail("MAIL", errAborted)
 		}
 		conn.leave()
+		stale = done && err == errStale
 	}()
 	if err = conn.enter(t.ctx, "MAIL"); err == nil {
 		err = conn.deliver(t, &c.queue, h.chained)
@@ -112,12 +124,11 @@ func (c *Client) connection(w *waiter) (*Conn, handover, error) {
 			return nil, h, err
 		}
 	}
-	if h.lost { // another's doing: nothing of the message was written
-		if err := w.t.again(); err != nil {
-			c.queue.freeSlot()
-			return nil, h, err
+	if h.lost { // nothing of the message was written
+		if err := c.again(w); err != nil {
+			return h.old, h, err
 		}
-		h = handover{}
+		h = handover{old: h.old}
 	}
 	if h.err != nil || h.chained || h.conn != nil && c.reuse(h.conn) {
 		return h.conn, h, nil
@@ -128,6 +139,20 @@ func (c *Client) connection(w *waiter) (*Conn, handover, error) {
 	}
 	conn, err := c.fill(w.t.ctx, old)
 	return conn, h, err
+}
+
+// again makes the message of w ready for the slot that w has. If it cannot, the slot
+// is free again.
+func (c *Client) again(w *waiter) (err error) {
+	ready := false
+	defer func() {
+		if !ready {
+			c.queue.freeSlot()
+		}
+	}()
+	err = w.t.again()
+	ready = err == nil
+	return err
 }
 
 // fill makes a connection in a slot, which is old's if that is not nil. If it

@@ -88,7 +88,7 @@ type handover struct {
 	conn    *Conn
 	old     *Conn // an idle connection to be closed: the slot is in its place
 	chained bool  // its envelope has been written
-	lost    bool  // its envelope was written to a connection that is gone; it has the slot
+	lost    bool  // what it had begun on is gone: it has the slot
 	err     error // the server on conn, which it does not get, cannot take its message
 }
 

@@ -24,7 +24,10 @@ type Trace struct {
 	// greeted, encrypted and authenticated, or cannot be: with the context of that
 	// call, and with what is known of the server by then; nil if it was not reached.
 	Ready func(ctx context.Context, c ConnInfo, s *ServerInfo, err error)
-	// Reused is called when Send takes a connection that has carried a message before.
+	// Reused is called when Send takes a connection that has carried a message before,
+	// and means to use it. If the server has closed it meanwhile, as may show only
+	// before the first command is written, Closed follows at once and then Connected
+	// for another connection, with no Wrote between them.
 	Reused func(c ConnInfo)
 	// Wrote is called with each command line, without its CRLF, when it was written.
 	Wrote func(c ConnInfo, line string)
