@@ -90,8 +90,9 @@ type Client struct {
 	Optimistic bool
 	// DropDSN sends without the parameters of DSN to a server that does not offer
 	// it, as relays do: with the message they then owe whoever asked for it a
-	// "relayed" notification (RFC 3461 §5.2.2). If false, such a message is refused
-	// with a *smtp.NotOfferedError.
+	// "relayed" notification (RFC 3461 §5.2.2). If false, a recipient with such
+	// parameters is refused with a *smtp.NotOfferedError, and with those of MAIL the
+	// whole message.
 	DropDSN bool
 	// NoRedial reports a connection that was gone, or said 421, as the failure of
 	// the message that found out. If false, the message goes once over a new
@@ -129,7 +130,9 @@ type Client struct {
 //
 // A content that was not examined is looked at first, and what the server cannot
 // take is refused before anything is sent, REQUIRETLS without verified TLS and a
-// server that offers it among that. PRDR, with which a server may refuse single
+// server that offers it among that. A recipient whose address or parameters the
+// server cannot take, such as RRVS with the action R (RFC 7293 §5.1.1), is left out,
+// and the message goes to the others, unless AllOrNothing is set. PRDR, with which a server may refuse single
 // recipients after the data, is said wherever it is offered. A content that can be
 // read only once is closed in any case. When ctx ends, Send returns at once and the
 // connection is closed; a Read of the content, which it cannot end, it waits for. If

@@ -102,8 +102,12 @@ func TestParametersThatAreNotOffered(t *testing.T) {
 			e.MailParams.By = smtp.DeliverBy{Within: time.Minute, Mode: smtp.DeliverReturn}
 		},
 		smtp.ExtFutureRelease: func(e *smtp.Envelope) { e.MailParams.Hold.For = time.Minute },
-		smtp.ExtRRVS:          func(e *smtp.Envelope) { e.Recipients[2].RcptParams.RRVS = &smtp.RRVS{Since: since} },
-		smtp.ExtDSN:           func(e *smtp.Envelope) { e.Recipients[2].RcptParams.Notify = smtp.NotifyNever },
+		smtp.ExtRRVS: func(e *smtp.Envelope) {
+			for i := range e.Recipients {
+				e.Recipients[i].RcptParams.RRVS = &smtp.RRVS{Since: since}
+			}
+		},
+		smtp.ExtDSN: func(e *smtp.Envelope) { e.MailParams.EnvID = "x" },
 	} {
 		t.Run(string(keyword), func(t *testing.T) {
 			env := envelope(t, 3) // two of which have room in the first transaction
@@ -114,6 +118,40 @@ func TestParametersThatAreNotOffered(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+// A recipient with a parameter that the server does not know, and that is not to be
+// left out, does not fail the others.
+func TestOneParameterIsNotOffered(t *testing.T) {
+	env := envelope(t, 5)
+	since := time.Date(2024, 4, 3, 23, 1, 0, 0, time.UTC)
+	env.Recipients[0].RcptParams.RRVS = &smtp.RRVS{Since: since}
+	env.Recipients[1].RcptParams.RRVS = &smtp.RRVS{Since: since, Action: smtp.RRVSContinue}
+	env.Recipients[3].RcptParams.Notify = smtp.NotifyNever
+	content := smtp.BytesContent([]byte("A: b\r\n"))
+	res, err := scripted(t, "params-one").Send(t.Context(), env, content)
+	want(t, res, err, "smtp: the server does not offer RRVS 250 550 smtp: NOTIFY needs DSN, which the server does not offer 250")
+	for i, need := range []smtp.Keyword{smtp.ExtRRVS, "", "", smtp.ExtDSN, ""} {
+		var missing *smtp.NotOfferedError
+		r := &res.Recipients[i]
+		if errors.As(r.Err, &missing) != (need != "") || missing != nil && missing.Keyword != need || r.Host == "" || r.Temporary() {
+			t.Errorf("recipient %d: %+v", i, r)
+		}
+	}
+
+	drops := scripted(t, "params-one-dropped")
+	drops.DropDSN = true
+	res, err = drops.Send(t.Context(), env, content)
+	want(t, res, err, "smtp: the server does not offer RRVS 250 250 250 250")
+
+	all := scripted(t, "header") // a greeting and nothing else
+	all.AllOrNothing = true
+	env.Recipients = env.Recipients[1:]
+	res, err = all.Send(t.Context(), env, content)
+	var missing *smtp.NotOfferedError
+	if !errors.As(err, &missing) || missing.Keyword != smtp.ExtDSN || res.Delivered() > 0 {
+		t.Errorf("all or nothing: %+v, %v", res, err)
 	}
 }
 

@@ -80,7 +80,8 @@ func (c *Conn) choose(t *transaction) error {
 }
 
 // leaveOut settles the recipients whose addresses this server cannot be told of
-// without SMTPUTF8. It reports whether that makes a difference for others.
+// without SMTPUTF8, and those whose parameters it does not know. It reports whether
+// that makes a difference for others.
 func (c *Conn) leaveOut(t *transaction) bool {
 	if c.cfg.AllOrNothing {
 		return false
@@ -94,7 +95,11 @@ func (c *Conn) leaveOut(t *transaction) bool {
 		undecided++
 		one := smtp.Envelope{Recipients: t.env.Recipients[i : i+1]}
 		p := plan{rcpts: one.Recipients}
-		if err := p.internationalize(c.offers, &one, 0); err != nil {
+		err := p.internationalize(c.offers, &one, 0)
+		if err == nil {
+			err = c.mayAskOf(one.Recipients[0].RcptParams)
+		}
+		if err != nil {
 			out[i] = err
 		}
 	}

@@ -77,7 +77,7 @@ func (c *Conn) decideHow(t *transaction) error {
 	if err := c.mayAsk(&p.params); err != nil {
 		return err
 	}
-	if err := c.mayAskFor(t.env.Recipients, p); err != nil {
+	if err := c.mayAskFor(t); err != nil {
 		return err
 	}
 	p.together = c.cfg.Optimistic && !c.cfg.AllOrNothing && c.may.chunking && c.may.pipelining &&
@@ -86,28 +86,35 @@ func (c *Conn) decideHow(t *transaction) error {
 	return nil
 }
 
-// mayAskFor checks the parameters of all recipients, before the server hears of
-// the first, and drops from those in the plan what only informs it.
-func (c *Conn) mayAskFor(all []smtp.Recipient, p *plan) error {
+// mayAskFor checks the parameters of all recipients without an outcome, before the
+// server hears of the first, and drops from those in the plan what only informs it.
+func (c *Conn) mayAskFor(t *transaction) error {
 	drop := false
-	for i := range all {
-		err := c.offers.CheckRcpt(&all[i].RcptParams, c.cfg.Extensions...)
-		if err != nil {
-			params := all[i].RcptParams
-			c.dropRcpt(&params)
-			if c.offers.CheckRcpt(&params, c.cfg.Extensions...) != nil {
-				return err
-			}
-			drop = true
+	for i := range t.env.Recipients {
+		all := &t.env.Recipients[i].RcptParams
+		if c.offers.CheckRcpt(all, c.cfg.Extensions...) == nil || t.result.Recipients[i].Err != errUndecided {
+			continue
 		}
+		if err := c.mayAskOf(*all); err != nil {
+			return err
+		}
+		drop = true
 	}
 	if drop {
-		p.rcpts = slices.Clone(p.rcpts)
-		for i := range p.rcpts {
-			c.dropRcpt(&p.rcpts[i].RcptParams)
+		rcpts := slices.Clone(t.plan.rcpts)
+		for i := range rcpts {
+			c.dropRcpt(&rcpts[i].RcptParams)
 		}
+		t.plan.rcpts = rcpts
 	}
 	return nil
+}
+
+// mayAskOf refuses parameters of a recipient that the server can neither be told nor do
+// without (RFC 3461 §5.2.2, RFC 7293 §5.1.1).
+func (c *Conn) mayAskOf(p smtp.RcptParams) error {
+	c.dropRcpt(&p)
+	return c.offers.CheckRcpt(&p, c.cfg.Extensions...)
 }
 
 // dropRcpt clears the parameters without which a recipient may go to this server.
