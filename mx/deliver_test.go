@@ -723,6 +723,26 @@ func TestExtensionNotOffered(t *testing.T) {
 	}
 }
 
+// A recipient that must not go to a host without RRVS (RFC 7293 §5.1.1) goes to the next
+// that has it; the others go to the first.
+func TestRecipientNeedsRRVS(t *testing.T) {
+	n := newNetwork(t)
+	n.server("192.0.2.1", smtptest.NoTLS)
+	s := n.server("192.0.2.2", smtptest.NoTLS, func(s *smtptest.Server) {
+		s.Config.Extensions = append(s.Config.Extensions, server.RRVS)
+	})
+	c := n.client(dnstest.MustParse("example.org MX 10 a.example.org\nexample.org MX 20 b.example.org\nalone.example MX 10 a.example.org\na.example.org A 192.0.2.1\nb.example.org A 192.0.2.2\n"))
+	m := message(t, "to@example.org", "reassigned@example.org")
+	m.Envelope.Recipients[1].RcptParams.RRVS = &smtp.RRVS{Since: time.Date(2024, 4, 3, 23, 1, 0, 0, time.UTC)}
+	for domain, want := range map[string]string{"example.org": "relayed 250 2.0.0", "alone.example": "failed message 554 5.6.3 ours"} {
+		results, _ := c.Deliver(t.Context(), domain, m)
+		equal(t, domain, sentences(results), []string{"relayed 250 2.0.0", want})
+	}
+	if got := s.Messages(); len(got) != 1 || len(got[0].Envelope.Recipients) != 1 {
+		t.Errorf("%d messages at the second", len(got))
+	}
+}
+
 // An address that has failed as one host may do as another, of which it can prove
 // that it is that.
 func TestAddressWithTwoNames(t *testing.T) {
