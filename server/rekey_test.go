@@ -1,8 +1,17 @@
 package server_test
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"net"
 	"strings"
 	"testing"
@@ -99,4 +108,85 @@ func TestLateKeyUpdate(t *testing.T) {
 			}
 		}
 	}
+}
+
+// records are those of TLS 1.3 as a client writes them that changes its keys (RFC 8446
+// §5.2, §7.2), which crypto/tls never does by itself.
+type records struct {
+	secret []byte
+	number uint64
+}
+
+// expand is HKDF-Expand-Label (RFC 8446 §7.1) with an empty context.
+func (r *records) expand(t *testing.T, label string, length int) []byte {
+	t.Helper()
+	label = "tls13 " + label
+	info := string(binary.BigEndian.AppendUint16(nil, uint16(length))) + string(rune(len(label))) + label + "\x00"
+	out, err := hkdf.Expand[hash.Hash](sha256.New, r.secret, info, length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// seal returns the next record.
+func (r *records) seal(t *testing.T, content string, kind byte) []byte {
+	t.Helper()
+	block, err := aes.NewCipher(r.expand(t, "key", 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := r.expand(t, "iv", 12)
+	tail := binary.BigEndian.Uint64(nonce[4:]) ^ r.number
+	binary.BigEndian.PutUint64(nonce[4:], tail)
+	r.number++
+	inner := append([]byte(content), kind)
+	header := binary.BigEndian.AppendUint16([]byte("\x17\x03\x03"), uint16(len(inner)+aead.Overhead()))
+	return aead.Seal(header, nonce, inner, header)
+}
+
+// A client that asks for new keys on both sides (RFC 8446 §4.6.3) long after the last
+// reply gets them, and all replies to come.
+func TestKeyUpdate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, withTLS, limits(server.Limits{WriteTimeout: time.Minute}))
+		p := s.hello()
+		p.do("STARTTLS", "220")
+		var log bytes.Buffer
+		config := clientTLS.Clone()
+		config.KeyLogWriter = &log
+		under := p.Conn
+		p.upgradeWith(config)
+		conn := p.Conn.(*tls.Conn)
+		if state := conn.ConnectionState(); state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+			t.Skip(tls.CipherSuiteName(state.CipherSuite))
+		}
+		r := new(records)
+		for line := range strings.Lines(log.String()) {
+			if word, rest, _ := strings.Cut(line, " "); word == "CLIENT_TRAFFIC_SECRET_0" {
+				_, secret, _ := strings.Cut(strings.TrimSpace(rest), " ")
+				r.secret, _ = hex.DecodeString(secret)
+			}
+		}
+		p.r = bufio.NewReader(conn)
+		send := func(record []byte) {
+			if _, err := under.Write(record); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			send(r.seal(t, "EHLO client.example\r\n", 23))
+			p.expect("250")
+			time.Sleep(4 * time.Minute)
+			send(r.seal(t, "\x18\x00\x00\x01\x01", 22)) // KeyUpdate, update_requested
+			r.secret, r.number = r.expand(t, "traffic upd", sha256.Size), 0
+			send(r.seal(t, "NOOP\r\n", 23))
+			p.expect("250")
+		}
+		under.Close()
+	})
 }
