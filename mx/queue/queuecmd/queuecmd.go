@@ -7,7 +7,10 @@
 //	relay queue outcomes -json
 //
 // What it needs is a queue.Store; with that of sqlqueue.Attach it runs beside the
-// program that delivers.
+// program that delivers. That program sees what was changed with its next look into
+// the store, after Runner.Poll as a rule. A rest that its Runner has given to a
+// destination which took no mail goes on whatever retry says, about half an hour at the
+// most; Runner.TryNow, within that program, ends it.
 package queuecmd
 
 import (
