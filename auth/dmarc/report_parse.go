@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/postrider/postrider/auth/authres"
+	"github.com/postrider/postrider/internal/bounded"
 )
 
 // ReportLimits bound what ParseReport takes. The zero value has the defaults.
@@ -45,7 +46,7 @@ func ParseReport(r io.Reader, limits ReportLimits) (*Report, error) {
 		return nil, fmt.Errorf("dmarc: report: %w", err)
 	}
 	defer plain.Close()
-	report, err := parseXML(&runReader{r: &limitedReader{plain, limits.MaxSize}, max: 64<<10 + 8*limits.MaxText}, limits)
+	report, err := parseXML(&runReader{r: bounded.Reader(plain, limits.MaxSize, ErrReportTooLarge), max: 64<<10 + 8*limits.MaxText}, limits)
 	if err != nil && !errors.Is(err, ErrReportTooLarge) {
 		err = fmt.Errorf("dmarc: report: %w", err)
 	}
@@ -58,7 +59,7 @@ func unpack(r io.Reader, limits ReportLimits) (io.ReadCloser, error) {
 	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(b)
 	case bytes.Equal(start, []byte("PK\x03\x04")):
-		packed, err := io.ReadAll(&limitedReader{b, limits.MaxCompressed})
+		packed, err := io.ReadAll(bounded.Reader(b, limits.MaxCompressed, ErrReportTooLarge))
 		if err != nil {
 			return nil, err
 		}
@@ -72,23 +73,6 @@ func unpack(r io.Reader, limits ReportLimits) (io.ReadCloser, error) {
 		return archive.File[0].Open()
 	}
 	return io.NopCloser(b), nil
-}
-
-// A limitedReader fails, where an io.LimitedReader would end.
-type limitedReader struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, ErrReportTooLarge
-	}
-	return n, err
 }
 
 // A runReader fails when there are more than so many octets without a "<". The

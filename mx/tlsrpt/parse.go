@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/postrider/postrider/internal/bounded"
 )
 
 // ReportLimits bound what ParseReport takes. The zero value has the defaults.
@@ -43,7 +45,7 @@ func ParseReport(r io.Reader, limits ReportLimits) (*Report, error) {
 		}
 		plain = z
 	}
-	b = bufio.NewReader(&limitedReader{plain, limits.MaxSize})
+	b = bufio.NewReader(bounded.Reader(plain, limits.MaxSize, ErrReportTooLarge))
 	if start, _ := b.Peek(3); string(start) == "\ufeff" {
 		b.Discard(3)
 	}
@@ -64,23 +66,6 @@ func ParseReport(r io.Reader, limits ReportLimits) (*Report, error) {
 		err = fmt.Errorf("tlsrpt: report: %w", err)
 	}
 	return nil, err
-}
-
-// A limitedReader fails, where an io.LimitedReader would end.
-type limitedReader struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, ErrReportTooLarge
-	}
-	return n, err
 }
 
 // A fullReader gives as much as is asked for: the decoder goes through the white

@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/postrider/postrider/internal/bounded"
 	"github.com/postrider/postrider/mx/dns"
 )
 
@@ -96,7 +97,7 @@ func because(ctx context.Context, err error) error {
 func exchange(conn net.Conn, watched *watchedConn, req *http.Request, limit int64) (*Response, error) {
 	req.Close = true
 	writeErr := req.Write(conn) // a server may refuse a body before its end, and say why
-	r := bufio.NewReader(&limitedReader{conn, max(limit, 0) + maxOverhead})
+	r := bufio.NewReader(bounded.Reader(conn, max(limit, 0)+maxOverhead, ErrTooLarge))
 	resp, err := http.ReadResponse(r, req)
 	for n := 0; err == nil && resp.StatusCode < 200; n++ {
 		if n == maxInterim || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -110,7 +111,7 @@ func exchange(conn net.Conn, watched *watchedConn, req *http.Request, limit int6
 	if limit < 0 {
 		return &Response{Status: resp.StatusCode, Header: resp.Header}, nil
 	}
-	body, err := io.ReadAll(&limitedReader{resp.Body, limit})
+	body, err := io.ReadAll(bounded.Reader(resp.Body, limit, ErrTooLarge))
 	if err == nil && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && watched.ended {
 		err = io.ErrUnexpectedEOF // RFC 9112 §9.8: closed by somebody, but the server did not say so
 	}
@@ -129,22 +130,5 @@ type watchedConn struct {
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.ended = c.ended || err == io.EOF
-	return n, err
-}
-
-// A limitedReader fails, where an io.LimitedReader would end.
-type limitedReader struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, ErrTooLarge
-	}
 	return n, err
 }
