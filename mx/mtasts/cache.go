@@ -33,7 +33,8 @@ type Cache struct {
 	Fetcher *Fetcher
 
 	// Store keeps the policies beyond the end of the Cache. If nil, they go with
-	// it, and an attacker may prevent that they are found again.
+	// it, and an attacker may prevent that they are found again. So it is with those
+	// that it fails to read or to save, which the Logger is told; mail goes on.
 	Store Store
 
 	// MaxDomains limits the policies that are kept. Beyond, those go that were

@@ -194,6 +194,20 @@ func TestFileStoreWithoutFolder(t *testing.T) {
 	if _, bad := kept(t, s); bad != 1 {
 		t.Errorf("%d errors", bad)
 	}
+	synctest.Test(t, func(t *testing.T) { // policies hold all the same, and somebody hears of it
+		w := newWorld(t)
+		w.ids["example.org"] = "a"
+		c := w.cache(s)
+		w.want(c, "example.org", mtasts.Fetched, "a", "", 1, 1)
+		time.Sleep(time.Hour)
+		w.set(func() { w.dnsErr, w.status = errDNS, 404 })
+		w.want(c, "example.org", mtasts.Stale, "a", mtasts.DNSFailed, 1, 0)
+		for _, want := range []string{"cannot be read", "cannot be saved"} {
+			if strings.Count(w.log.String(), want) != 1 {
+				t.Errorf("not once %q: %s", want, w.log.String())
+			}
+		}
+	})
 }
 
 // What a Cache finds out, the next one knows.
