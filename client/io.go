@@ -157,11 +157,15 @@ func (c *Conn) setDeadline(inForce *time.Time, limit time.Duration, set func(net
 	if left := time.Until(*inForce); left <= limit && left > limit-min(limit/8, 5*time.Second) {
 		return
 	}
-	*inForce = time.Now().Add(limit)
+	c.moveDeadline(inForce, time.Now().Add(limit), set)
+}
+
+func (c *Conn) moveDeadline(inForce *time.Time, to time.Time, set func(net.Conn, time.Time) error) {
+	*inForce = to
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.canceled {
-		set(c.raw, *inForce)
+		set(c.raw, to)
 	}
 }
 
@@ -191,27 +195,25 @@ func (c *Conn) await() {
 	c.armed = true
 	now := time.Now()
 	c.replyBy = now.Add(c.wait)
-	limit := c.wait
+	stop := c.replyBy
 	if c.encrypted() {
-		limit = min(limit, c.writeBy.Add(-lateBy).Sub(now))
+		if before := c.writeBy.Add(-lateBy); before.Before(stop) {
+			stop = before
+		}
 	}
-	switch left := c.readBy.Sub(now); {
-	case limit <= 0:
+	switch {
+	case !stop.After(now):
 		c.extend()
-	case left <= 0, left > limit:
-		c.readBy = time.Time{}
-		c.setDeadline(&c.readBy, limit, net.Conn.SetReadDeadline)
+	case !c.readBy.After(now), c.readBy.After(stop):
+		c.moveDeadline(&c.readBy, stop, net.Conn.SetReadDeadline)
 	}
 }
 
 // extend lets the wait for a reply go on to its end.
 func (c *Conn) extend() {
-	limit := time.Until(c.replyBy)
-	c.readBy = time.Time{}
-	c.setDeadline(&c.readBy, limit, net.Conn.SetReadDeadline)
+	c.moveDeadline(&c.readBy, c.replyBy, net.Conn.SetReadDeadline)
 	if c.encrypted() {
-		c.writeBy = time.Time{}
-		c.setDeadline(&c.writeBy, limit+lateBy, net.Conn.SetWriteDeadline)
+		c.moveDeadline(&c.writeBy, c.replyBy.Add(lateBy), net.Conn.SetWriteDeadline)
 	}
 }
 

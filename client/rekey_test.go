@@ -22,7 +22,18 @@ import (
 // answers it at once, and if that fails every later Write does.
 type rekeyConn struct {
 	net.Conn
-	err error
+	err       error
+	deadlines int
+}
+
+func (c *rekeyConn) SetReadDeadline(t time.Time) error {
+	c.deadlines++
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *rekeyConn) SetWriteDeadline(t time.Time) error {
+	c.deadlines++
+	return c.Conn.SetWriteDeadline(t)
 }
 
 func (c *rekeyConn) ConnectionState() tls.ConnectionState { return tls.ConnectionState{} }
@@ -114,5 +125,25 @@ func TestLateKeyUpdate(t *testing.T) {
 				serving.Wait()
 			})
 		})
+	}
+}
+
+// To set a deadline costs as much as to write a command. A message over TLS needs two, of
+// which one is for a look at the connection before.
+func TestDeadlinesOverTLS(t *testing.T) {
+	s := newSink(t, "PIPELINING")
+	var conn *rekeyConn
+	s.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		conn = &rekeyConn{Conn: nc}
+		return conn, err
+	}
+	s.IdleTimeout, s.Timeouts = time.Hour, client.Timeouts{}
+	for range 100 {
+		res, err := s.Send(t.Context(), envelope(t, 2), smtp.BytesContent([]byte("A: b\r\n")))
+		want(t, res, err, "250 250")
+	}
+	if conn.deadlines > 250 { // some more if this has taken minutes
+		t.Errorf("%d deadlines set for 100 messages", conn.deadlines)
 	}
 }
