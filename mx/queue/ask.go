@@ -28,7 +28,7 @@ func (r *Runner) proceed(now time.Time) {
 		}
 		s.leasing++
 		s.work.Add(1)
-		go r.leaseAll(at, n)
+		go r.leaseAll(at, n, now)
 	}
 }
 
@@ -68,12 +68,12 @@ func (s *scheduler) mayLease(now time.Time) bool {
 	return false
 }
 
-// leaseAll leases items of a destination, and then of the next.
-func (r *Runner) leaseAll(at *site, n int) {
+// leaseAll leases items of a destination, and then of the next. Now is when it was found
+// that this may be: what runs out later is not leased, it may be our own.
+func (r *Runner) leaseAll(at *site, n int, now time.Time) {
 	s := &r.s
 	defer s.work.Done()
 	for at != nil {
-		now := time.Now()
 		items, err := r.Store.Lease(s.ctx, LeaseRequest{Destination: at.name, Max: n, Now: now, Until: now.Add(r.leaseTime())})
 		now = time.Now()
 		s.mu.Lock()

@@ -84,6 +84,9 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) error {
 		case -j.Lease.Token:
 			r.lose(j)
 		}
+		if !j.lost {
+			s.extendBy = earlier(s.extendBy, j.until.Round(0)) // of what was leased meanwhile
+		}
 		j = next
 	}
 	r.proceed(now)

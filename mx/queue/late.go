@@ -33,7 +33,7 @@ func (r *Runner) lookLate() {
 		s.mu.Unlock()
 		if look {
 			earliest = now.Add(minPause)
-			if poll = now.Add(jitter(orDefault(r.Poll, 10*time.Second))); r.leaseLate(s.ctx) {
+			if poll = now.Add(jitter(orDefault(r.Poll, 10*time.Second))); r.leaseLate(s.ctx, now) {
 				poll = earliest
 			}
 		}
@@ -63,9 +63,8 @@ func (s *scheduler) nextLateLook(poll, earliest time.Time) time.Time {
 
 // leaseLate leases what has to be given up or whose senders are to be told, and does
 // so. It reports whether there may be more.
-func (r *Runner) leaseLate(ctx context.Context) (more bool) {
+func (r *Runner) leaseLate(ctx context.Context, now time.Time) (more bool) {
 	s := &r.s
-	now := time.Now()
 	s.mu.Lock()
 	s.leasing++ // so that the end waits for it
 	s.mu.Unlock()

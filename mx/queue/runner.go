@@ -76,7 +76,8 @@ type Runner struct {
 	// SiteDeliveries is how many happen at a time to a destination that nothing is
 	// known of, and MaxSiteDeliveries to one that takes them well. If zero, 5 and 20.
 	// With those that the store has not recorded yet they are four times as many at the
-	// most: these are what a crash doubles.
+	// most: these are what a crash doubles. Not counted is what the store refuses to
+	// record, or to take a notification about.
 	SiteDeliveries, MaxSiteDeliveries int
 
 	// MaxMessages and MaxBytes limit what the store holds, and MinFree what the disk

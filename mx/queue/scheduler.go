@@ -316,6 +316,7 @@ func (s *scheduler) promise(at *site, n int) {
 
 // add notes an item that is leased.
 func (s *scheduler) add(at *site, l *Leased, now time.Time) *job {
+	s.extendBy = earlier(s.extendBy, l.Lease.Until.Round(0)) // the store may have taken long
 	j := &job{Leased: l, site: at, since: now, until: l.Lease.Until}
 	j.prev, j.next = s.jobs.prev, &s.jobs
 	j.prev.next, j.next.prev = j, j

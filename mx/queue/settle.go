@@ -134,6 +134,7 @@ func (r *Runner) settleBatch(batch []*job, tries, stuck int) (left, alone []*job
 		r.s.uncount(j, now)
 	}
 	r.storeSaid(toSettle, nil, now)
+	r.proceed(now)
 	return nil, alone, nil
 }
 
