@@ -47,8 +47,8 @@ func (f Field) AppendPayload(b []byte) []byte {
 			w.text(appendQuoted([]byte("reason="), text))
 		}
 		for j, p := range r.Properties {
-			if p.writable() && j < maxProperties {
-				w.text(appendPValue([]byte(strings.ToLower(p.Type+"."+p.Name)+"="), printable(host(p.Value, f.UTF8), f.UTF8)))
+			if value, ok := p.value(f.UTF8); ok && j < maxProperties {
+				w.text(appendPValue([]byte(strings.ToLower(p.Type+"."+p.Name)+"="), value))
 			}
 		}
 	}
@@ -65,7 +65,7 @@ const (
 )
 
 func (f *Field) id() string {
-	if id := printable(host(cut(f.AuthServID), f.UTF8), f.UTF8); id != "" {
+	if id := cut(printable(host(cut(f.AuthServID), f.UTF8), f.UTF8)); id != "" { // A-labels may be longer
 		return id
 	}
 	return "localhost"
@@ -75,8 +75,13 @@ func (r *Result) writable() bool {
 	return isWord(r.Method) && isWord(string(r.Verdict)) && !strings.EqualFold(r.Method, "none")
 }
 
-func (p *Property) writable() bool {
-	return isWord(p.Type) && isWord(p.Name) && len(p.Value) <= maxText
+// value returns the value as it is written, if p is: a domain in A-labels may be longer.
+func (p *Property) value(utf8 bool) (value string, ok bool) {
+	if !isWord(p.Type) || !isWord(p.Name) || len(p.Value) > maxText {
+		return "", false
+	}
+	value = printable(host(p.Value, utf8), utf8)
+	return value, len(value) <= maxText
 }
 
 func isWord(s string) bool {
