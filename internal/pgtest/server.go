@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	startTime = 30 * time.Second // recovery from a crash included
-	stopTime  = 10 * time.Second
+	startTime = 2 * time.Minute // recovery from a crash included, which syncs a thousand files
+	stopTime  = 30 * time.Second
 	tick      = 5 * time.Millisecond
 )
 

@@ -29,21 +29,26 @@ func testMemory(t *testing.T, dsn func(t *testing.T) string) {
 	const few, many = 8, 32
 	const limit = (many - few) << 20
 	for try := 1; ; try++ { // by what SQLite leaves unused it varies, up and down
-		base := memoryOf(t, dsn(t), few, many/few)
-		grown := memoryOf(t, dsn(t), many, 1) - base
+		base, met := memoryOf(t, dsn(t), few, many/few)
+		grown, all := memoryOf(t, dsn(t), many, 1)
+		grown -= base
 		t.Logf("%d large messages at a time: %d KB; %d KB more for %d", few, base>>10, grown>>10, many)
-		if grown <= limit || t.Failed() {
+		switch {
+		case met && all && grown <= limit || t.Failed():
 			return
-		}
-		if try == 3 {
+		case try < 3:
+		case !met || !all:
+			t.Fatal("too few large messages were underway at a time")
+		default:
 			t.Fatalf("%d large messages at a time take %d KB more than %d, want %d at most", many, grown>>10, few, limit>>10)
 		}
 	}
 }
 
 // memoryOf returns what the relay has had at most when so many large messages were
-// on their way in at a time, and then out, and so again for some rounds.
-func memoryOf(t *testing.T, dsn string, flying, rounds int) int64 {
+// on their way in at a time, and then out, and so again for some rounds; and whether
+// they were all, on their way in, and a third of them on their way out.
+func memoryOf(t *testing.T, dsn string, flying, rounds int) (octets int64, met bool) {
 	l := newLedger()
 	s := startSink(t, l)
 	s.calm.Store(true)
@@ -74,20 +79,20 @@ func memoryOf(t *testing.T, dsn string, flying, rounds int) int64 {
 	var out atomic.Pointer[meeting]
 	gate := func(*message) { out.Load().attend() }
 	for i := range rounds {
-		in := newMeeting(flying, 20*time.Second)
+		in := newMeeting(flying, time.Minute)
 		out.Store(newMeeting(flying, 3*time.Second)) // the relay may not have as many
 		s.gate.Store(&gate)
 		send(fmt.Sprintf("large%d-", i), int64(scaled(10<<20, 25<<20)), in)
 		quiet(t, dsn)
 		most = min(most, in.most, 3*out.Load().most)
 	}
-	memory := peak(t, k)
+	octets = peak(t, k)
 	k.stop()
 	t.Log(l.audit(t, outcomes(t, dsn), true))
 	if most < flying {
-		t.Errorf("%d were to be on their way in at a time, and a third of that out: %d were", flying, most)
+		t.Logf("%d were to be on their way in at a time, and a third of that out: %d were", flying, most)
 	}
-	return memory
+	return octets, most >= flying
 }
 
 // A meeting is where messages wait for each other, so that they are underway at
