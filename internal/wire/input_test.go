@@ -1,21 +1,11 @@
 package wire
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // reads is a connection whose Read returns one string after the other.
@@ -114,6 +104,9 @@ func TestInputLimitChanges(t *testing.T) {
 		if line, ok, err := in.Line(10); ok || err != nil {
 			t.Fatalf("%q %v before the end came", line, err)
 		}
+		if in.scanned != len(in.Unread()) {
+			t.Errorf("%d octets were looked at of %d", in.scanned, len(in.Unread()))
+		}
 	}
 	in.Fill(false, false)
 	if line, _, err := in.Line(10); string(line) != "12345678" || err != nil {
@@ -141,6 +134,15 @@ func TestInputUnreadAndConsume(t *testing.T) {
 	}
 	if in.Release(); in.buf != nil {
 		t.Error("the buffer is kept though nothing is in it")
+	}
+	in.Reset(inPieces("unfinished", 100), false)
+	in.Fill(true, false)
+	in.Line(512)
+	if in.Close(); in.buf != nil || len(in.Unread()) > 0 {
+		t.Errorf("Close has left %q", in.Unread())
+	}
+	if line, ok, err := in.Line(512); ok || err != nil {
+		t.Errorf("%q, %v after Close", line, err)
 	}
 }
 
@@ -193,6 +195,23 @@ func TestInputKeepsWhatIsUnreadWhileTheBufferChanges(t *testing.T) {
 	}
 }
 
+// The little that is left of a buffer does not keep the next read small.
+func TestInputReadsMuchBehindLittle(t *testing.T) {
+	const n = SmallBuffer - 100
+	var in Input
+	in.Reset(inPieces(strings.Repeat("x", 4*n), n), false)
+	defer in.Close()
+	for left := 0; left < 4; left++ {
+		if err := in.Fill(false, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(in.Unread()); got != left+n {
+			t.Fatalf("%d octets, want %d", got, left+n)
+		}
+		in.Consume(n - 1)
+	}
+}
+
 // stuck is a connection whose Read does nothing, against the rules.
 type stuck struct{ net.Conn }
 
@@ -211,128 +230,6 @@ func TestInputFillNeedsProgress(t *testing.T) {
 	}
 }
 
-// connections are pairs of every kind that an Input reads from.
-func connections(t *testing.T) map[string]func() (client, server net.Conn, encrypted bool) {
-	listen := func(network, addr string) func() (client, server net.Conn, encrypted bool) {
-		return func() (net.Conn, net.Conn, bool) {
-			l, err := net.Listen(network, addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			client, err := net.Dial(network, l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			server, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return client, server, false
-		}
-	}
-	tcp := listen("tcp", "127.0.0.1:0")
-	return map[string]func() (client, server net.Conn, encrypted bool){
-		"TCP":  tcp,
-		"unix": listen("unix", filepath.Join(t.TempDir(), "s")),
-		"pipe": func() (net.Conn, net.Conn, bool) {
-			client, server := net.Pipe()
-			return client, server, false
-		},
-		"TLS": func() (net.Conn, net.Conn, bool) {
-			client, server, _ := tcp()
-			c := tls.Client(client, &tls.Config{InsecureSkipVerify: true})
-			s := tls.Server(server, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
-			done := make(chan error)
-			go func() { done <- c.Handshake() }()
-			if err := errors.Join(s.Handshake(), <-done); err != nil {
-				t.Fatal(err)
-			}
-			return c, s, true
-		},
-	}
-}
-
-func certificate(t *testing.T) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-func TestInputOverConnections(t *testing.T) {
-	for name, connect := range connections(t) {
-		t.Run(name, func(t *testing.T) {
-			client, server, encrypted := connect()
-			defer client.Close()
-			defer server.Close()
-			var in Input
-			in.Reset(server, encrypted)
-			defer in.Close()
-
-			// A wait that ends with nothing holds nothing.
-			server.SetReadDeadline(time.Unix(1, 0))
-			if err := in.Fill(true, false); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Fatalf("%v", err)
-			}
-			if in.buf != nil {
-				t.Error("a buffer is held while nothing has come")
-			}
-			server.SetReadDeadline(time.Now().Add(10 * time.Second))
-
-			var want []string
-			for i := range 500 {
-				want = append(want, strings.Repeat("x", i))
-			}
-			go func() {
-				defer client.Close()
-				for i := 0; i < len(want); i += 50 {
-					io.WriteString(client, strings.Join(want[i:i+50], "\r\n")+"\r\n")
-				}
-			}()
-			if got := allLinesOf(t, &in, 512); fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Errorf("got %d lines: %.200q", len(got), got)
-			}
-			if in.buf != nil {
-				t.Error("a buffer is held after the end")
-			}
-			server.Close()
-			if err := in.Fill(true, false); err == nil {
-				t.Error("a closed connection can be read from")
-			}
-		})
-	}
-}
-
-// A deadline that is moved from outside ends a wait that has begun.
-func TestInputWaitIsInterrupted(t *testing.T) {
-	for name, connect := range connections(t) {
-		t.Run(name, func(t *testing.T) {
-			client, server, encrypted := connect()
-			defer client.Close()
-			defer server.Close()
-			var in Input
-			in.Reset(server, encrypted)
-			defer in.Close()
-			started := make(chan struct{})
-			go func() {
-				<-started
-				server.SetReadDeadline(time.Unix(1, 0))
-			}()
-			close(started)
-			if err := in.Fill(true, false); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-}
-
 func TestInputAllocatesNothing(t *testing.T) {
 	client, server, _ := connections(t)["TCP"]()
 	defer client.Close()
@@ -341,136 +238,32 @@ func TestInputAllocatesNothing(t *testing.T) {
 	in.Reset(server, false)
 	defer in.Close()
 	group := []byte("MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
-	allocs := testing.AllocsPerRun(200, func() {
-		client.Write(group)
-		for lines := 0; lines < 3; {
-			if _, ok, _ := in.Line(512); ok {
-				lines++
-			} else if err := in.Fill(true, false); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-	if allocs > 0 {
-		t.Errorf("%g allocations for three lines", allocs)
-	}
-}
-
-// Rest returns when there is something to read, and takes none of it; half a
-// line that came before is kept without a buffer.
-func TestInputRest(t *testing.T) {
-	for name, connect := range connections(t) {
-		for _, half := range []string{"", "NO", strings.Repeat("x", 100)} {
-			t.Run(fmt.Sprintf("%s, %d octets before", name, len(half)), func(t *testing.T) {
-				client, server, encrypted := connect()
-				defer client.Close()
-				defer server.Close()
-				var in Input
-				in.Reset(server, encrypted)
-				defer in.Close()
-				say := func(octets string) (said chan struct{}) {
-					said = make(chan struct{})
-					go func() {
-						defer close(said)
-						if octets != "" {
-							io.WriteString(client, octets)
-						}
-					}()
-					return said
-				}
-				said := say(half)
-				for len(in.Unread()) < len(half) {
-					if err := in.Fill(true, false); err != nil {
-						t.Fatal(err)
-					}
-				}
-				<-said
-				silence := func() {
-					t.Helper()
-					server.SetReadDeadline(time.Unix(1, 0))
-					if err := in.Fill(true, false); !errors.Is(err, os.ErrDeadlineExceeded) {
-						t.Fatalf("%v", err)
-					}
-				}
-				silence()
-				in.Rest() // ended by the deadline
-				if n := cap(in.buf); n > 2*len(half)+8 {
-					t.Errorf("%d octets of memory for %d", n, len(half))
-				}
-				for _, rest := range []string{"OP\r\n", "", "NOOP\r\n"} {
-					silence()
-					server.SetReadDeadline(time.Now().Add(10 * time.Second))
-					if said := say(rest); name != "pipe" && rest == "OP\r\n" {
-						<-said // now it is there before; else it comes meanwhile
-					}
-					if rest == "" {
-						continue
-					}
-					in.Rest()
-					for {
-						line, ok, _ := in.Line(512)
-						if ok {
-							if want := half + strings.TrimSuffix(rest, "\r\n"); string(line) != want {
-								t.Errorf("got %q, want %q", line, want)
-							}
-							break
-						}
-						if err := in.Fill(true, false); err != nil {
-							t.Fatal(err)
-						}
-					}
-					half = ""
-				}
-				client.Close()
-				in.Rest()
-				if err := in.Fill(true, false); err == nil {
-					t.Error("a read after the end")
-				}
-			})
-		}
-	}
-}
-
-// Who stops in the middle of a line holds no buffer of ours, without a rest too.
-func TestInputHoldsLittleForHalfALine(t *testing.T) {
-	for _, name := range []string{"TCP", "unix"} {
-		for _, half := range []string{"N", "NOOP 789", "NOOP 7890", strings.Repeat("x", 2000)} {
-			client, server, _ := connections(t)[name]()
-			defer client.Close()
-			defer server.Close()
-			var in Input
-			in.Reset(server, false)
-			defer in.Close()
-			for _, more := range []string{half, "y"} {
-				before := len(in.Unread())
-				io.WriteString(client, more)
-				for len(in.Unread()) < before+len(more) {
-					if err := in.Fill(true, false); err != nil {
-						t.Fatal(err)
-					}
-				}
-				server.SetReadDeadline(time.Now().Add(time.Millisecond))
-				if err := in.Fill(true, false); !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Fatalf("%v", err)
-				}
-				server.SetReadDeadline(time.Time{})
-				if n, had := cap(in.buf), len(in.Unread()); n > 2*had+8 {
-					t.Errorf("%s: %d octets of memory for %d", name, n, had)
-				}
-			}
-			io.WriteString(client, "\r\n")
-			for {
-				line, ok, err := in.Line(4096)
-				if ok || err != nil {
-					if string(line) != half+"y" || err != nil {
-						t.Errorf("%s: got %.20q, %v", name, line, err)
-					}
-					break
-				}
-				if err := in.Fill(true, false); err != nil {
+	for _, large := range []bool{false, true} {
+		allocs := testing.AllocsPerRun(200, func() {
+			client.Write(group)
+			for lines := 0; lines < 3; {
+				if _, ok, _ := in.Line(512); ok {
+					lines++
+				} else if err := in.Fill(true, large); err != nil {
 					t.Fatal(err)
 				}
 			}
+			in.Release() // as who waits has done
+		})
+		if allocs > 0 {
+			t.Errorf("%g allocations for three lines, large %t", allocs, large)
 		}
+	}
+	allocs := testing.AllocsPerRun(200, func() { // what grows gives back what it had
+		for _, large := range []bool{false, true} {
+			client.Write(group)
+			if err := in.Fill(true, large); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in.Close()
+	})
+	if allocs > 0 {
+		t.Errorf("%g allocations to grow", allocs)
 	}
 }
