@@ -1,6 +1,9 @@
 package server
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // RestAfter lets connections rest after d, and makes the configuration.
 func (s *Server) RestAfter(d time.Duration) {
@@ -14,6 +17,9 @@ func (s *Server) RestAnyhow() {
 		s.cfg.restAnyhow = true
 	}
 }
+
+// OverSocket reports whether nc may rest.
+func OverSocket(nc net.Conn) bool { return overSocket(nc) }
 
 // FixNonce makes a every exchange of SCRAM use the same nonce of the server.
 func (a *Credentials) FixNonce(nonce string) { a.nonce = func() string { return nonce } }

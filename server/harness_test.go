@@ -158,6 +158,7 @@ type testServer struct {
 	listener *memnet.Listener
 	log      *notes
 	events   *notes
+	sockets  bool // only these may rest
 }
 
 type notes struct {
@@ -196,7 +197,9 @@ func start(t *testing.T, configure ...func(*testServer)) *testServer {
 	if s.Auth != nil {
 		s.Auth = secrettest.Authenticator(s.Auth)
 	}
-	s.RestAnyhow()
+	if !s.sockets {
+		s.RestAnyhow()
+	}
 	s.serve(s.listener)
 	t.Cleanup(func() {
 		s.stop()

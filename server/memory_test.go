@@ -109,7 +109,7 @@ func TestLargeMessagesNeedLittleMemory(t *testing.T) {
 					got.Store(n)
 					return smtp.Reply{}, err
 				}
-				p := s.sockets()[kind]()
+				p := s.overSockets()[kind]()
 				p.do("EHLO client.example", "250")
 				block := []byte("\r\n" + strings.Repeat(line, 100)[2:]) // no header
 				p.send(transaction)

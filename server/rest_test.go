@@ -3,10 +3,12 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -119,8 +121,14 @@ func TestLateAtRest(t *testing.T) {
 	}
 }
 
-// sockets are the connections that rest without a buffer.
-func (s *testServer) sockets() map[string]func() *peer {
+// resting lets sockets rest soon, and nothing else.
+func resting(s *testServer) {
+	s.sockets = true
+	s.RestAfter(10 * time.Millisecond)
+}
+
+// overSockets are the connections that rest without a buffer.
+func (s *testServer) overSockets() map[string]func() *peer {
 	dial := func(serve func(net.Listener) error, network, addr string, begin func(*peer)) func() *peer {
 		return func() *peer {
 			l, err := net.Listen(network, addr)
@@ -167,8 +175,8 @@ func rested(t *testing.T, n int) {
 func TestRestOverSockets(t *testing.T) {
 	for _, kind := range []string{"TCP", "unix", "TLS"} {
 		t.Run(kind, func(t *testing.T) {
-			s := start(t, withTLS, func(s *testServer) { s.RestAfter(10 * time.Millisecond) })
-			p := s.sockets()[kind]()
+			s := start(t, withTLS, resting)
+			p := s.overSockets()[kind]()
 			for range 2 {
 				for _, step := range []struct {
 					rests      bool // before
@@ -178,6 +186,8 @@ func TestRestOverSockets(t *testing.T) {
 					{true, "NO", ""}, {false, "OP\nNOO", "250"}, {true, "P\n", "250"},
 					{true, "MAIL FROM:<>\n", "250"}, {true, "RCPT TO:<b@example.com>\n", "250"},
 					{true, "DATA\n", "354"}, {false, "x\n.\nNO", "250"}, {true, "OP\n", "250"},
+					{true, "MAIL FROM:<>\n", "250"}, {true, "RCPT TO:<b@example.com>\n", "250"},
+					{true, "BDAT 1\nx", "250"}, {true, "BDAT 1 LAST\nx", "250"},
 				} {
 					if step.rests {
 						rested(t, 1)
@@ -188,7 +198,7 @@ func TestRestOverSockets(t *testing.T) {
 					}
 				}
 			}
-			want(t, "messages", strings.Join(s.messages(), ""), "x\r\nx\r\n")
+			want(t, "messages", strings.Join(s.messages(), " "), "x\r\n xx x\r\n xx")
 			rested(t, 1)
 			if err := s.Server.Shutdown(context.Background()); err != nil {
 				t.Error(err)
@@ -201,8 +211,8 @@ func TestRestOverSockets(t *testing.T) {
 
 // Close ends connections that rest.
 func TestCloseWhileResting(t *testing.T) {
-	s := start(t, withTLS, func(s *testServer) { s.RestAfter(10 * time.Millisecond) })
-	for _, dial := range s.sockets() {
+	s := start(t, withTLS, resting)
+	for _, dial := range s.overSockets() {
 		dial()
 	}
 	rested(t, 3)
@@ -215,10 +225,10 @@ func TestCloseWhileResting(t *testing.T) {
 func TestGoneWhileResting(t *testing.T) {
 	for _, kind := range []string{"TCP", "unix", "TLS"} {
 		t.Run(kind, func(t *testing.T) {
-			s := start(t, withTLS, func(s *testServer) { s.RestAfter(10 * time.Millisecond) })
+			s := start(t, withTLS, resting)
 			gone := make(chan error, 1)
 			s.close = func(reason error) { gone <- reason }
-			p := s.sockets()[kind]()
+			p := s.overSockets()[kind]()
 			rested(t, 1)
 			p.Close()
 			if err := <-gone; err == nil {
@@ -227,6 +237,55 @@ func TestGoneWhileResting(t *testing.T) {
 		})
 	}
 }
+
+// What is a socket, or lies over one in a known way, may rest.
+func TestOverSocket(t *testing.T) {
+	for _, kind := range []string{"tcp", "unix", "proxy", "pipe", "wrapped", "tunnel"} {
+		var nc net.Conn
+		switch kind {
+		case "pipe":
+			nc, _ = net.Pipe()
+		default:
+			network, addr := "tcp", "127.0.0.1:0"
+			if kind == "unix" {
+				network, addr = kind, filepath.Join(t.TempDir(), "s")
+			}
+			l, err := net.Listen(network, addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			client, err := net.Dial(network, l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if kind == "proxy" {
+				l = (&server.Server{Hostname: "mx.example", Handler: new(backend), Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}).ProxyListener(l)
+			}
+			if nc, err = l.Accept(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer nc.Close()
+		switch kind {
+		case "wrapped":
+			nc = struct{ net.Conn }{nc}
+		case "tunnel":
+			nc = &frailConn{Conn: nc}
+		}
+		is := kind == "tcp" || kind == "unix" || kind == "proxy"
+		want(t, kind, server.OverSocket(nc), is)
+		want(t, "TLS over "+kind, server.OverSocket(tls.Server(nc, serverTLS)), is)
+	}
+	want(t, "itself without end", server.OverSocket(endless{}), false)
+}
+
+// endless is TLS over itself.
+type endless struct{ net.Conn }
+
+func (endless) ConnectionState() (s tls.ConnectionState) { return s }
+func (c endless) NetConn() net.Conn                      { return c }
 
 // A frailConn reads nothing more after a Read that timed out.
 type frailConn struct {

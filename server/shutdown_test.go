@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -73,31 +74,34 @@ func TestShutdownLetsTransactionsEnd(t *testing.T) {
 		{"in a chunk", transaction + "BDAT 2\nx", "xRSET\n", []string{"250", "250", "250", "250"}},
 		{"another MAIL", transaction, "BDAT 1 LAST\nxMAIL FROM:<>\n", []string{"250", "250", "250 2.0.0"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := start(t)
-				p := s.hello()
-				p.send(tt.begin)
-				synctest.Wait()
-				down := make(chan error)
-				go func() { down <- s.Server.Shutdown(context.Background()) }()
-				synctest.Wait()
-				p.send(tt.rest)
-				p.expect(tt.want...)
-				if tt.name == "after MAIL" {
-					p.send("x\n.\n")
-					p.expect("250 2.0.0")
-				}
-				p.expect("421 4.3.2 shutting down")
-				p.closed()
-				if err := <-down; err != nil {
-					t.Error(err)
-				}
-				if tt.name != "in a chunk" {
-					want(t, "messages", len(s.messages()), 1)
-				}
+		for _, silence := range []time.Duration{0, time.Minute} { // then, for a while, they rest
+			t.Run(fmt.Sprint(tt.name, ", ", silence), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := start(t)
+					p := s.hello()
+					p.send(tt.begin)
+					synctest.Wait()
+					down := make(chan error)
+					go func() { down <- s.Server.Shutdown(context.Background()) }()
+					time.Sleep(silence)
+					synctest.Wait()
+					p.send(tt.rest)
+					p.expect(tt.want...)
+					if tt.name == "after MAIL" {
+						p.send("x\n.\n")
+						p.expect("250 2.0.0")
+					}
+					p.expect("421 4.3.2 shutting down")
+					p.closed()
+					if err := <-down; err != nil {
+						t.Error(err)
+					}
+					if tt.name != "in a chunk" {
+						want(t, "messages", len(s.messages()), 1)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
