@@ -149,29 +149,38 @@ func TestTLSEndToEnd(t *testing.T) {
 }
 
 // Sessions are resumed by who made them: another Client, though it calls the same server
-// by the same name, may hold it against another configuration.
+// by the same name and with the same configuration, may hold it against another one. Who
+// gives them a cache wants them to share it.
 func TestSessionsAreNotShared(t *testing.T) {
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := sinkOn(t, ln, "PIPELINING")
+	own, given := trusting(t), trusting(t)
+	given.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	var resumed []bool
-	clients := [2]client.Client{}
+	clients := [4]client.Client{}
 	for i := range clients {
 		c := &clients[i]
 		defer c.Close()
-		c.Addr, c.TLSMode, c.TLSConfig, c.MaxMessages = s.Addr, client.ImplicitTLS, trusting(t), 1
+		c.Addr, c.TLSMode, c.TLSConfig, c.MaxMessages = s.Addr, client.ImplicitTLS, own, 1
+		if i >= 2 {
+			c.TLSConfig = given
+		}
 		c.Trace = &client.Trace{TLSDone: func(_ client.ConnInfo, state tls.ConnectionState, err error) {
 			resumed = append(resumed, state.DidResume)
 		}}
 	}
-	for _, i := range []int{0, 1, 1, 0} {
+	for _, i := range []int{0, 1, 1, 0, 2, 3} {
 		res, err := clients[i].Send(t.Context(), envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
 		want(t, res, err, "250")
 	}
-	if !slices.Equal(resumed, []bool{false, false, true, true}) {
+	if !slices.Equal(resumed, []bool{false, false, true, true, false, true}) {
 		t.Errorf("resumed: %v", resumed)
+	}
+	if own.ServerName != "" || own.ClientSessionCache != nil {
+		t.Error("the caller's configuration was changed")
 	}
 }
 
