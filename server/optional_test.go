@@ -182,7 +182,11 @@ func TestProtocol(t *testing.T) {
 		{server.Info{HelloVerb: smtp.EHLO, Identity: "x"}, "ESMTPA"},
 		{server.Info{HelloVerb: smtp.EHLO, Identity: "x", TLS: state}, "ESMTPSA"},
 		{server.Info{Role: server.LMTP, HelloVerb: smtp.LHLO}, "LMTP"},
+		{server.Info{Role: server.LMTP, HelloVerb: smtp.HELO}, "LMTP"}, // by XCLIENT
+		{server.Info{Role: server.LMTP, TLS: state}, "LMTPS"},
+		{server.Info{Role: server.LMTP, Identity: "x"}, "LMTPA"},
 		{server.Info{Role: server.LMTP, TLS: state, Identity: "x"}, "LMTPSA"},
+		{server.Info{UTF8: true, HelloVerb: smtp.HELO}, "UTF8SMTP"}, // likewise
 		{server.Info{UTF8: true}, "UTF8SMTP"},
 		{server.Info{UTF8: true, TLS: state, Identity: "x"}, "UTF8SMTPSA"},
 		{server.Info{UTF8: true, Role: server.LMTP, TLS: state}, "UTF8LMTPS"},

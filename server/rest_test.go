@@ -127,6 +127,33 @@ func resting(s *testServer) {
 	s.RestAfter(10 * time.Millisecond)
 }
 
+// A context that is first watched while the client is silent does not take its time for
+// the handler's.
+func TestDoneWhileTheClientIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, limits(server.Limits{HandlerTimeout: time.Minute}))
+		var ctx context.Context
+		s.mail = func(c context.Context, _ smtp.ReversePath, _ *smtp.MailParams) (smtp.Reply, error) {
+			ctx = c
+			return smtp.Reply{}, nil
+		}
+		p := s.hello()
+		p.do("MAIL FROM:<>", "250")
+		for range 2 {
+			p.do("RCPT TO:<b@example.com>", "250")
+			synctest.Wait()
+			done := ctx.Done()
+			time.Sleep(2 * time.Minute)
+			select {
+			case <-done:
+				t.Error(ctx.Err())
+			default:
+			}
+		}
+		p.do("BDAT 0 LAST", "250")
+	})
+}
+
 // overSockets are the connections that rest without a buffer.
 func (s *testServer) overSockets() map[string]func() *peer {
 	dial := func(serve func(net.Listener) error, network, addr string, begin func(*peer)) func() *peer {
