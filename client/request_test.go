@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -107,6 +108,30 @@ func TestTraceOfWritesIsInTime(t *testing.T) {
 		res, err := s.Send(ctx, envelope(t, 1), smtp.BytesContent([]byte("A: b\r\n")))
 		cancel()
 		want(t, res, err, "250")
+	}
+}
+
+// What goes out together with a message is told without it.
+func TestTraceShowsNoContent(t *testing.T) {
+	for _, optimistic := range []bool{false, true} {
+		s := newSink(t, "PIPELINING", "CHUNKING")
+		s.Optimistic = optimistic
+		var lines []string
+		s.Trace = watched(&client.Trace{Wrote: func(_ client.ConnInfo, line string) { lines = append(lines, line) }})
+		for range 3 {
+			res, err := s.Send(t.Context(), envelope(t, 2), smtp.BytesContent([]byte("Subject: secret\r\n\r\nsecret\r\n")))
+			if err != nil || res.Delivered() != 2 {
+				t.Fatalf("%d delivered, %v", res.Delivered(), err)
+			}
+		}
+		if len(lines) < 10 {
+			t.Errorf("optimistic %v: %q", optimistic, lines)
+		}
+		for _, line := range lines {
+			if verb, _, _ := strings.Cut(line, " "); !slices.Contains([]string{"EHLO", "MAIL", "RCPT", "DATA", "BDAT", "."}, verb) {
+				t.Errorf("optimistic %v: the trace is told %q", optimistic, line)
+			}
+		}
 	}
 }
 
