@@ -52,9 +52,6 @@ func Envelope(env smtp.Envelope, o smtp.Offers) func(dst []byte) []byte {
 	}
 }
 
-// OrDefaults returns t with the zero fields filled in.
-func (t Timeouts) OrDefaults() Timeouts { return t.orDefaults() }
-
 // Requester returns peeker.request of one peeker that looks at nc.
 func Requester(nc net.Conn) func(out []byte, wrote func()) (n int, arrived bool) {
 	return newPeeker(nc).request

@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -157,15 +156,11 @@ func (c *Conn) setDeadline(inForce *time.Time, limit time.Duration, set func(net
 	if left := time.Until(*inForce); left <= limit && left > limit-min(limit/8, 5*time.Second) {
 		return
 	}
-	c.moveDeadline(inForce, time.Now().Add(limit), set)
-}
-
-func (c *Conn) moveDeadline(inForce *time.Time, to time.Time, set func(net.Conn, time.Time) error) {
-	*inForce = to
+	*inForce = time.Now().Add(limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.canceled {
-		set(c.raw, to)
+		set(c.raw, *inForce)
 	}
 }
 
@@ -188,44 +183,19 @@ func (s *replySource) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// await begins the wait for a reply. Over TLS it stops short of the write deadline, so
-// that extend can move that too: a Read answers a key update (RFC 8446 §4.6.3), and
-// after a write that was late every other fails.
+// await begins the wait for a reply.
 func (c *Conn) await() {
 	c.armed = true
-	now := time.Now()
-	c.replyBy = now.Add(c.wait)
-	stop := c.replyBy
-	if c.encrypted() {
-		if before := c.writeBy.Add(-lateBy); before.Before(stop) {
-			stop = before
-		}
-	}
-	switch {
-	case !stop.After(now):
+	c.replyBy = time.Now().Add(c.wait)
+	if left := c.replyBy.Sub(c.readBy); left < 0 || left >= c.wait {
 		c.extend()
-	case !c.readBy.After(now), c.readBy.After(stop):
-		c.moveDeadline(&c.readBy, stop, net.Conn.SetReadDeadline)
 	}
 }
 
 // extend lets the wait for a reply go on to its end.
 func (c *Conn) extend() {
-	c.moveDeadline(&c.readBy, c.replyBy, net.Conn.SetReadDeadline)
-	if c.encrypted() {
-		c.moveDeadline(&c.writeBy, c.replyBy.Add(lateBy), net.Conn.SetWriteDeadline)
-	}
-}
-
-// lateBy is how long a Read may be at what came just before its deadline.
-const lateBy = time.Second
-
-func (c *Conn) encrypted() bool {
-	if c.gathers() {
-		return false
-	}
-	_, encrypted := c.nc.(interface{ ConnectionState() tls.ConnectionState })
-	return encrypted
+	c.readBy = time.Time{}
+	c.setDeadline(&c.readBy, time.Until(c.replyBy), net.Conn.SetReadDeadline)
 }
 
 func isTimeout(err error) bool {

@@ -34,9 +34,7 @@ func (c *Conn) quiet() bool {
 	case c.look == nil || encrypted:
 		// TLS may have been sent what is no data, such as a session ticket, and
 		// may hold a record that came with the last. A deadline that has passed
-		// keeps it from reading more than it holds. What that answers may be written
-		// (see await), under the deadline that MAIL would have next.
-		c.setDeadline(&c.writeBy, min(c.cfg.Timeouts.Mail, c.cfg.Timeouts.DataBlock), net.Conn.SetWriteDeadline)
+		// keeps it from reading more than it holds.
 		deadline := time.Unix(1, 0)
 		if !silent {
 			deadline = time.Now().Add(time.Millisecond)

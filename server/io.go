@@ -81,7 +81,7 @@ func (c *conn) awaitCommand() (staged bool, err error) {
 	if left := c.readUntil - time.Since(c.opened); left >= timeout && left <= timeout+slack {
 		return staged, nil
 	}
-	return staged, c.waitUntil(time.Now().Add(timeout + slack))
+	return staged, c.setReadDeadline(time.Now().Add(timeout + slack))
 }
 
 func (c *conn) commandTimeout() time.Duration {
@@ -89,18 +89,6 @@ func (c *conn) commandTimeout() time.Duration {
 		return min(c.cfg.limits.CommandTimeout, closeGrace)
 	}
 	return c.cfg.limits.CommandTimeout
-}
-
-// waitUntil sets the deadline for what is read next. It is called with mu held.
-//
-// Over TLS the write deadline never comes first: a Read answers a key update (RFC
-// 8446 §4.6.3), and after a write that was late every other fails.
-func (c *conn) waitUntil(t time.Time) error {
-	if until := t.Add(lateBy); c.encrypted && until.Sub(c.opened) > c.writeUntil {
-		c.writeUntil = until.Sub(c.opened)
-		c.raw.SetWriteDeadline(until)
-	}
-	return c.setReadDeadline(t)
 }
 
 // setReadDeadline is called with mu held.

@@ -122,9 +122,7 @@ type Limits struct {
 	// faster, a client that drips octets to hold a connection is not.
 	// Negative: one octet in each window is enough.
 	MinDataRate int
-	// WriteTimeout bounds the sending of replies. If zero, 5 minutes. Over TLS a
-	// reply may take as long as the client had for what it answers, if that is
-	// longer: until then a change of keys may come, which is answered too.
+	// WriteTimeout bounds the sending of replies. If zero, 5 minutes.
 	WriteTimeout time.Duration
 	// HandlerTimeout is how long a method of a Session or an Authenticator may
 	// take; in Data it begins anew after each wait for the client. Then its

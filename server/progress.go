@@ -100,14 +100,14 @@ func (c *conn) openWindow(w *progress) error {
 		return nil
 	}
 	*w = progress{start: now, end: now.Add(length)}
-	return c.waitUntil(w.end)
+	return c.setReadDeadline(w.end)
 }
 
 // awaitData sets the deadline for message data.
 func (c *conn) awaitData(until time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.waitUntil(until)
+	return c.setReadDeadline(until)
 }
 
 func (w *progress) fastEnough(rate int) bool {

@@ -57,5 +57,5 @@ func (c *conn) extend(expired error) error {
 	if c.nudged && c.idle {
 		return expired
 	}
-	return c.waitUntil(c.opened.Add(c.readUntil + c.commandTimeout() - c.cfg.restAfter))
+	return c.setReadDeadline(c.opened.Add(c.readUntil + c.commandTimeout() - c.cfg.restAfter))
 }

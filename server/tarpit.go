@@ -58,7 +58,7 @@ func (c *conn) listen(until time.Time) error {
 		return os.ErrDeadlineExceeded
 	}
 	c.idle = true // so that Shutdown wakes it
-	err := c.waitUntil(until)
+	err := c.setReadDeadline(until)
 	c.mu.Unlock()
 	if err != nil {
 		return err
