@@ -15,9 +15,10 @@ func (f Field) String() string { return string(f.AppendTo(nil)) }
 // characters become "?", a Comment or Reason longer than 400 octets is cut.
 // A result whose Method or Verdict is no word is left out, and so is a
 // property whose Type or Name is none or whose Value is longer than 400 octets:
-// half an address would be another's. Lines are folded at 78 octets where
+// half an address would be another's. Its authserv-id is cut at 400 octets. Lines are folded at 78 octets where
 // white space allows it, and are never longer than 998 (RFC 5322 §2.1.1).
-// At most 100 results are written.
+// At most 100 results are written, and 100 properties of each; a result that would
+// make the field longer than Parse takes, 64 KiB, is left out.
 func (f Field) AppendTo(b []byte) []byte {
 	b = append(b, FieldName...)
 	b = append(b, ": "...)
@@ -36,7 +37,7 @@ func (f Field) AppendPayload(b []byte) []byte {
 		if !r.writable() || written == maxResults {
 			continue
 		}
-		written++
+		before := w
 		w.b = append(w.b, ';')
 		w.newLine()
 		w.word([]byte(strings.ToLower(r.Method) + "=" + strings.ToLower(string(r.Verdict))))
@@ -51,6 +52,11 @@ func (f Field) AppendPayload(b []byte) []byte {
 				w.text(appendPValue([]byte(strings.ToLower(p.Type+"."+p.Name)+"="), value))
 			}
 		}
+		if len(w.b)-len(b) > maxLength-len("; none\r\n") {
+			w = before
+			continue
+		}
+		written++
 	}
 	if written == 0 {
 		w.b = append(w.b, "; none"...)

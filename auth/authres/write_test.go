@@ -3,6 +3,7 @@ package authres
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -159,6 +160,31 @@ func TestNothingBreaksOut(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is written can be read, however much there is.
+func TestLongField(t *testing.T) {
+	long := Result{Method: "dkim", Verdict: Pass, Comment: strings.Repeat("c", 400), Reason: strings.Repeat("r", 400)}
+	full := Result{Method: "spf", Verdict: Pass}
+	for range 100 {
+		full.Properties = append(full.Properties, Property{"smtp", "mailfrom", strings.Repeat("(", 400)})
+	}
+	f := Field{AuthServID: "mx.example.org", Results: append(slices.Repeat([]Result{long}, 99), full)}
+	if n := len(reparse(t, f.String()).Results); n < 70 || n > 80 {
+		t.Errorf("%d results", n)
+	}
+	f.Results = []Result{full, long}
+	if got := reparse(t, f.String()).Results; len(got) != 2 {
+		t.Errorf("%d results", len(got))
+	}
+	full.Reason = strings.Repeat("\\", 400)
+	for i := range full.Properties {
+		full.Properties[i].Value = strings.Repeat(`"`, 400)
+	}
+	f.Results = []Result{full, long}
+	if got := reparse(t, f.String()).Results; len(got) != 1 || got[0].Method != "dkim" {
+		t.Errorf("%d results", len(got))
 	}
 }
 
