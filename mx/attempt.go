@@ -111,16 +111,19 @@ func (d *delivery) atLeast(level Level, host Host) Level {
 	if d.port(host) == portImplicitTLS {
 		level = max(level, LevelEncrypt)
 	}
-	if d.hop.Auth != nil && level > LevelNone && !host.isLocal() { // in plaintext the client does not authenticate
+	if d.hop.Auth != nil && level > LevelNone && !d.isLocal(host) { // in plaintext the client does not authenticate
 		level = max(level, LevelVerify)
 	}
 	return level
 }
 
-// isLocal reports whether a host is this machine by its name: what a resolver says
-// does not count.
-func (h Host) isLocal() bool {
-	name := h.identity()
+// isLocal reports whether a host is this machine by the name that was chosen for it:
+// what a resolver says does not count.
+func (d *delivery) isLocal(host Host) bool {
+	if !d.route.Explicit || !d.route.vouches(host) {
+		return false
+	}
+	name := host.identity()
 	addr, err := netip.ParseAddr(name)
 	return name == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -133,6 +134,11 @@ func TestNextHopCredentials(t *testing.T) {
 		{"[127.0.0.1]", "self", ":587", encrypt, "authenticated"},
 		{"[IPv6:::1]", "self", ":465", none, "authenticated"},
 		{"[local.example]", "self", ":465", encrypt, "deferred policy 451 4.7.5 ours"},
+		{"localhost", "self", ":587", encrypt, "authenticated"},
+		{"forged.example", "self", ":587", encrypt, "deferred policy 451 4.7.5 ours"},
+		{"forged.example", "self", ":465", may, "deferred policy 451 4.7.5 ours"},
+		{"", "self", ":587", encrypt, "deferred policy 451 4.7.5 ours"},
+		{"", "self", ":465", may, "deferred policy 451 4.7.5 ours"},
 	} {
 		t.Run(fmt.Sprint(tt.host, tt.at, " ", tt.level, " ", tt.kind), func(t *testing.T) {
 			n := newNetwork(t)
@@ -148,10 +154,17 @@ func TestNextHopCredentials(t *testing.T) {
 			for _, addr := range []string{"192.0.2.1", "127.0.0.1", "[::1]"} {
 				n.hosts[addr+tt.at] = func(ctx context.Context) (net.Conn, error) { return s.Dial(ctx, "tcp", addr+tt.at) }
 			}
-			c := n.client(dnstest.MustParse("mx.example.org A 192.0.2.1\nmx.evil.example A 192.0.2.1\nexample.org MX 1 mx.evil.example\nlocal.example A 127.0.0.1"))
+			c := n.client(dnstest.MustParse("mx.example.org A 192.0.2.1\nmx.evil.example A 192.0.2.1\nexample.org MX 1 mx.evil.example\nlocal.example A 127.0.0.1\n" +
+				"forged.example MX 1 localhost\nexample.com MX 1 localhost\nlocalhost A 192.0.2.1"))
+			port, _ := strconv.Atoi(tt.at[1:])
+			c.Port = uint16(port)
 			c.TLSConfig = &tls.Config{RootCAs: p.roots}
 			c.NextHop = func(string, *mx.Message) *mx.NextHop {
-				return &mx.NextHop{Hosts: []string{tt.host + tt.at}, Auth: client.PlainAuth("me", "secret of next hops"), Credentials: "me", Policy: &mx.Policy{Level: tt.level}}
+				hop := &mx.NextHop{Auth: client.PlainAuth("me", "secret of next hops"), Credentials: "me", Policy: &mx.Policy{Level: tt.level}}
+				if tt.host != "" { // else the hosts of the domain
+					hop.Hosts = []string{tt.host + tt.at}
+				}
+				return hop
 			}
 			results, _ := c.Deliver(t.Context(), "example.com", message(t, "to@example.com"))
 			got := sentence(results[0])
