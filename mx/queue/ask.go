@@ -74,7 +74,7 @@ func (r *Runner) leaseAll(at *site, n int, now time.Time) {
 	s := &r.s
 	defer s.work.Done()
 	for at != nil {
-		items, err := r.Store.Lease(s.ctx, LeaseRequest{Destination: at.name, Max: n, Now: now, Until: now.Add(r.leaseTime())})
+		items, err := r.Store.Lease(s.ctx, LeaseRequest{Destination: at.name, Max: n, Now: now, Until: time.Now().Add(r.leaseTime())})
 		now = time.Now()
 		s.mu.Lock()
 		at.asking = false
@@ -145,13 +145,13 @@ func (r *Runner) scan(ctx context.Context, now time.Time, after string) (stopped
 		s.noteDue(next)
 		for _, name := range names {
 			if !r.ready(name, now) { // it goes on from here the next time
-				r.proceed(now)
+				r.proceed(time.Now())
 				s.mu.Unlock()
 				return after
 			}
 			after = name
 		}
-		r.proceed(now)
+		r.proceed(time.Now()) // the store may have taken long
 		s.mu.Unlock()
 		if err != nil || len(names) < readyPage {
 			return ""

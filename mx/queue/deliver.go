@@ -75,7 +75,7 @@ func (r *Runner) done(j *job) (next *job) {
 		s.mu.Lock()
 		s.settling--
 		r.finish(j)
-		r.proceed(now)
+		r.proceed(time.Now())
 		s.mu.Unlock()
 	}
 	return next

@@ -89,7 +89,7 @@ func (r *Runner) extend(ctx context.Context, leaseTime time.Duration) error {
 		}
 		j = next
 	}
-	r.proceed(now)
+	r.proceed(time.Now())
 	return nil
 }
 

@@ -196,3 +196,36 @@ func TestOwnLeaseWhileExtended(t *testing.T) {
 		s.sleep(2 * time.Hour)
 	})
 }
+
+// A lease that is asked for after the store took long for something else is a whole
+// one: nobody else has the item before it is over or extended.
+func TestWholeLease(t *testing.T) {
+	for d := 500 * time.Millisecond; d <= 7*time.Second; d += 1500 * time.Millisecond {
+		play(t, func(r *queue.Runner) { r.LeaseTime = time.Minute }, func(s *stage) {
+			s.sleep(d)
+			s.does("example.net", after(50*time.Second, well))
+			first := s.r
+			s.r = s.runner(nil) // does not run: the item stays in the store
+			s.send("", "b@example.net")
+			s.r = first
+			var slept atomic.Bool
+			s.store.hook(func(method string) {
+				if method == "Ready" && slept.CompareAndSwap(false, true) {
+					time.Sleep(52 * time.Second)
+				}
+			})
+			for len(s.times("example.net")) == 0 && time.Since(s.began) < 2*time.Minute {
+				s.sleep(100 * time.Millisecond)
+			}
+			other := s.runner(func(r *queue.Runner) { r.LeaseTime, r.Poll, r.Store = time.Minute, time.Second, s.store.Store })
+			ran := make(chan error, 1)
+			go func() { ran <- other.Run(s.ctx) }()
+			s.sleep(3 * time.Minute)
+			if n := len(s.times("example.net")); n != 1 {
+				t.Errorf("%v: delivered %d times: %v", d, n, s.times("example.net"))
+			}
+			other.Shutdown(s.ctx)
+			<-ran
+		})
+	}
+}
