@@ -14,7 +14,10 @@ type reader struct {
 }
 
 func (r *reader) Read(p []byte) (int, error) {
-	if int64(len(p)) > r.left+1 {
+	if r.left < 0 {
+		return 0, r.tooLong
+	}
+	if int64(len(p))-1 > r.left {
 		p = p[:r.left+1]
 	}
 	n, err := r.r.Read(p)

@@ -3,6 +3,7 @@ package bounded_test
 import (
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -23,6 +24,9 @@ func TestReader(t *testing.T) {
 		{"abcd", 3, tooLong},
 		{strings.Repeat("x", 10_000), 10_000, nil},
 		{strings.Repeat("x", 10_000), 9_999, tooLong},
+		{"abc", math.MaxInt64, nil},
+		{"abc", -1, tooLong},
+		{"", -5, tooLong},
 	} {
 		for name, slow := range map[string]func(io.Reader) io.Reader{
 			"whole":         func(r io.Reader) io.Reader { return r },
@@ -30,7 +34,7 @@ func TestReader(t *testing.T) {
 			"end with data": iotest.DataErrReader,
 		} {
 			got, err := io.ReadAll(bounded.Reader(slow(strings.NewReader(tt.text)), tt.max, tooLong))
-			if err != tt.want || int64(len(got)) > tt.max || err == nil && string(got) != tt.text {
+			if err != tt.want || int64(len(got)) > max(0, tt.max) || err == nil && string(got) != tt.text {
 				t.Errorf("%d of %d octets, %s: %d, %v", tt.max, len(tt.text), name, len(got), err)
 			}
 		}
