@@ -132,11 +132,11 @@ type Client struct {
 // take is refused before anything is sent, REQUIRETLS without verified TLS and a
 // server that offers it among that. A recipient whose address or parameters the
 // server cannot take, such as RRVS with the action R (RFC 7293 §5.1.1), is left out,
-// and the message goes to the others, unless AllOrNothing is set. PRDR, with which a server may refuse single
-// recipients after the data, is said wherever it is offered. A content that can be
-// read only once is closed in any case. When ctx ends, Send returns at once and the
-// connection is closed; a Read of the content, which it cannot end, it waits for. If
-// the server's last word is missing, errors.Is(err, ErrUnknown).
+// and the message goes to the others, unless AllOrNothing is set. PRDR, with which a
+// server may refuse single recipients after the data, is said wherever it is offered.
+// A content that can be read only once is closed in any case. When ctx ends, Send
+// returns at once and the connection is closed; a Read of the content, which it cannot
+// end, it waits for. If the server's last word is missing, errors.Is(err, ErrUnknown).
 func (c *Client) Send(ctx context.Context, env smtp.Envelope, content smtp.Content) (*Result, error) {
 	w := newWaiter(ctx, env, content)
 	res, err := c.send(w)

@@ -60,8 +60,8 @@ func (q *queue) begin() time.Time {
 	return now
 }
 
-// notBegun gives back what begin reserved, unless somebody has reserved since. The
-// connection that it was for is given back next.
+// notBegun gives back what begin reserved, unless somebody has reserved since. Who was
+// to begin gives his connection back next, or reserves again for another.
 func (q *queue) notBegun(at time.Time) {
 	if q.limits.interval == 0 {
 		return

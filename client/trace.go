@@ -26,8 +26,8 @@ type Trace struct {
 	Ready func(ctx context.Context, c ConnInfo, s *ServerInfo, err error)
 	// Reused is called when Send takes a connection that has carried a message before,
 	// and means to use it. If the server has closed it meanwhile, as may show only
-	// before the first command is written, Closed follows at once and then Connected
-	// for another connection, with no Wrote between them.
+	// before the first command is written, Closed follows with no Wrote between them,
+	// and then, if there is another, Connected.
 	Reused func(c ConnInfo)
 	// Wrote is called with each command line, without its CRLF, when it was written.
 	Wrote func(c ConnInfo, line string)
