@@ -99,6 +99,9 @@ func (s *Server) launch() error {
 		if err = s.Restart(); err == nil {
 			return nil
 		}
+		if s.cmd == nil { // it was slow
+			break
+		}
 	}
 	return err
 }

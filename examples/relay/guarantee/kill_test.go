@@ -19,8 +19,8 @@ func TestGuaranteeKill(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "relay.db")
 	k := keep(t, "relay", "-smarthost", s.addr, "-db", db, "-retry", "50ms")
 	load := startLoad(t, l, sessions, k.dial)
-	kills := 0
-	for least := scaled(12, 200); kills < least || kills < 3*least && !l.enough(kills); kills++ {
+	kills, began := 0, time.Now()
+	for least := scaled(12, 200); kills < least || kills < 3*least && !l.enough(kills) && time.Since(began) < moreKills; kills++ {
 		if rand.IntN(4) == 0 {
 			k.spawn()
 			k.wait(rand.N(100 * time.Millisecond))
@@ -31,6 +31,9 @@ func TestGuaranteeKill(t *testing.T) {
 		k.kill()
 	}
 	k.start()
+	if was, _ := l.counts(); was == 0 {
+		t.Error("nothing was accepted between the kills")
+	}
 	l.await(t, "enough is accepted to tell anything", func() bool { return l.enough(kills) })
 	load.finish()
 	s.calm.Store(true)
@@ -45,6 +48,9 @@ func TestGuaranteeKill(t *testing.T) {
 }
 
 const (
+	// moreKills is how long there may be more of them than called for, as so little is
+	// accepted in between.
+	moreKills = 30 * time.Second
 	// deliveries is how many a relay makes to the sink at a time.
 	deliveries = 20
 	// inFlight is what a crash doubles at the most: those, and what waits for its

@@ -84,7 +84,9 @@ func memoryOf(t *testing.T, dsn string, flying, rounds int) (octets int64, met b
 		s.gate.Store(&gate)
 		send(fmt.Sprintf("large%d-", i), int64(scaled(10<<20, 25<<20)), in)
 		quiet(t, dsn)
-		most = min(most, in.most, 3*out.Load().most)
+		if most = min(most, in.most, 3*out.Load().most); most < flying {
+			break
+		}
 	}
 	octets = peak(t, k)
 	k.stop()

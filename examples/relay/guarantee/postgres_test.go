@@ -33,8 +33,8 @@ func TestGuaranteePostgresKill(t *testing.T) {
 	k := keep(t, "relay", append([]string{"-smarthost", s.addr, "-db", pg.DSN()}, postgresArgs...)...)
 	k.start()
 	load := startLoad(t, l, sessions, k.dial)
-	kills := 0
-	for least := scaled(5, 200); kills < least || kills < 3*least && !l.enough(kills); kills++ {
+	kills, began := 0, time.Now()
+	for least := scaled(5, 200); kills < least || kills < 3*least && !l.enough(kills) && time.Since(began) < moreKills; kills++ {
 		k.wait(100*time.Millisecond + rand.N(400*time.Millisecond))
 		if err := pg.Kill(); err != nil {
 			t.Fatal(err)
@@ -51,6 +51,9 @@ func TestGuaranteePostgresKill(t *testing.T) {
 		if both {
 			k.start()
 		}
+	}
+	if was, _ := l.counts(); was == 0 {
+		t.Error("nothing was accepted between the kills")
 	}
 	l.await(t, "enough is accepted to tell anything", func() bool { return l.enough(kills) })
 	load.finish()
