@@ -52,7 +52,7 @@ func (f Field) AppendPayload(b []byte) []byte {
 				w.text(appendPValue([]byte(strings.ToLower(p.Type+"."+p.Name)+"="), value))
 			}
 		}
-		if len(w.b)-len(b) > maxLength-len("; none\r\n") {
+		if len(w.b)-len(b) > maxLength-len(" i=50; ; none\r\n") { // AppendARC adds its instance
 			w = before
 			continue
 		}
